@@ -1,0 +1,164 @@
+"""A bundle on disk, and the proof that it computes here what it computed at export.
+
+Nothing is armed before every file has its sha256 and every model gives its golden outputs
+on this CPU in the runtime chosen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.errors import BundleError, ConfigError, RuntimeMissingError
+from edge.manifest import (
+    MAX_MANIFEST_BYTES,
+    Artifact,
+    DetectorSpec,
+    ForecasterSpec,
+    Manifest,
+    parse_manifest,
+)
+from edge.runtime import RUNTIMES, Model, installed, load
+
+if TYPE_CHECKING:
+    from edge.config import RuntimeConfig
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model proven on this CPU: which artifact, which runtime, how far from golden."""
+
+    model: Model
+    artifact: Artifact
+    runtime: str
+    golden_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle with its models loaded; ``notes`` tell what was passed over and why."""
+
+    manifest: Manifest
+    forecaster: LoadedModel
+    detectors: tuple[LoadedModel, ...]
+    notes: tuple[str, ...]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check manifest.json and the sha256 and size of every file it lists."""
+    path = folder / "manifest.json"
+    text = _read(path, MAX_MANIFEST_BYTES)
+    try:
+        manifest = parse_manifest(text, str(path))
+    except ConfigError as error:
+        raise BundleError(str(error)) from error
+    for name, sha256, size in manifest.files:
+        if Path(name).name != name or name.startswith("."):
+            msg = f"{path}: files: {name!r} is not a plain file name"
+            raise BundleError(msg)
+        data = _read(folder / name, min(size, MAX_FILE_BYTES))
+        if hashlib.sha256(data).hexdigest() != sha256.lower():
+            msg = f"{folder / name}: sha256 is not that of the manifest; copy the bundle again"
+            raise BundleError(msg)
+    return manifest
+
+
+def load_bundle(folder: Path, config: RuntimeConfig) -> Bundle:
+    """Verify a bundle, load each model in the best runtime here, and prove it.
+
+    Raises BundleError: damaged, no runtime can run it, or it computes something else here.
+    """
+    manifest = read_manifest(folder)
+    notes: list[str] = []
+    forecaster = _prove(folder, manifest.forecaster, config, notes)
+    detectors = tuple(_prove(folder, spec, config, notes) for spec in manifest.detectors)
+    return Bundle(manifest, forecaster, detectors, tuple(notes))
+
+
+def candidates(
+    artifacts: tuple[Artifact, ...], config: RuntimeConfig
+) -> list[tuple[Artifact, str]]:
+    """Return (artifact, runtime) pairs worth trying here, best first."""
+    present = installed()
+    found = []
+    for runtime in config.prefer:
+        for artifact in artifacts:
+            fits = RUNTIMES[runtime] == artifact.format and runtime in artifact.runtimes
+            if runtime in present and fits and config.precision in ("auto", artifact.precision):
+                found.append((artifact, runtime))
+    return found
+
+
+def _prove(
+    folder: Path, spec: ForecasterSpec | DetectorSpec, config: RuntimeConfig, notes: list[str]
+) -> LoadedModel:
+    golden = _golden(folder / spec.golden)
+    tried: list[str] = []
+    for artifact, runtime in candidates(spec.artifacts, config):
+        try:
+            model = load(folder / artifact.file, runtime)
+            error = golden_error(model, golden, spec)
+        except (RuntimeMissingError, ValueError, RuntimeError) as error_found:
+            tried.append(f"{artifact.file} in {runtime}: {error_found}")
+            continue
+        if error <= artifact.tolerance:
+            notes.extend(tried)
+            return LoadedModel(model, artifact, runtime, error)
+        tried.append(
+            f"{artifact.file} in {runtime}: off its golden outputs by {error:.3g}, "
+            f"{artifact.tolerance:.3g} allowed: this CPU or runtime computes something else"
+        )
+    if not tried:
+        here = ", ".join(installed()) or "none"
+        tried.append(
+            f"no artifact for the runtimes installed ({here}) "
+            f"and precision {config.precision!r}; pip install ai-edge-litert"
+        )
+    msg = f"{folder}: {spec.golden}: not armed: " + "; ".join(tried)
+    raise BundleError(msg)
+
+
+def golden_error(
+    model: Model, golden: dict[str, Any], spec: ForecasterSpec | DetectorSpec
+) -> float:
+    """Return the largest |y - golden y|; the forecaster is stepped through, state carried on."""
+    worst = 0.0
+    state = None
+    if isinstance(spec, ForecasterSpec):
+        state = np.zeros((1, spec.hidden), dtype=np.float32)
+    for x, expected in zip(golden["x"], golden["y"], strict=True):
+        y, state = model.step(np.array([x], dtype=np.float32), state)
+        off = np.abs(y[0].ravel() - np.array(expected, dtype=np.float32).ravel())
+        if not np.isfinite(off).all():
+            return float("inf")
+        worst = max(worst, float(off.max()))
+    return worst
+
+
+def _golden(path: Path) -> dict[str, Any]:
+    try:
+        golden = json.loads(_read(path, MAX_FILE_BYTES))
+        if len(golden["x"]) != len(golden["y"]) or not golden["x"]:
+            raise ValueError  # noqa: TRY301 - one message for every way to be wrong
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        msg = f"{path}: not a golden file (x and y of one length)"
+        raise BundleError(msg) from error
+    return dict(golden)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            msg = f"{path}: larger than the {limit} bytes that the manifest allows"
+            raise BundleError(msg)
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}; the bundle is incomplete, copy it again"
+        raise BundleError(msg) from error

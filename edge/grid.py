@@ -1,0 +1,157 @@
+"""Readings of any cadence, from several ports, onto the fixed time grid the models were trained on.
+
+A step is emitted when every channel has reported, or when time has passed its end by the
+lateness allowed. Gaps give empty steps, at most MAX_FILL; beyond, the grid breaks and starts anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_FILL = 96
+"""Empty steps emitted for a gap; a longer gap is a break (and never a flood)."""
+MAX_OPEN = 4
+"""Steps held open for late and out-of-order readings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One grid step of a station: start of the step (UTC ms), values, NaN for missing.
+
+    ``reset`` tells that the grid broke before this step: models start from zero state.
+    """
+
+    station: str
+    time_ms: int
+    values: npt.NDArray[np.float64]
+    reset: bool
+
+
+class _Cell:
+    __slots__ = ("counts", "sums")
+
+    def __init__(self, n: int) -> None:
+        self.counts = [0] * n
+        self.sums = [0.0] * n
+
+
+class Grid:
+    """The grid of one station. ``aggregates`` holds mean, last, sum or max for each channel."""
+
+    def __init__(
+        self,
+        station: str,
+        step_ms: int,
+        aggregates: tuple[str, ...],
+        *,
+        readings_per_step: int = 1,
+        lateness_ms: int = 0,
+    ) -> None:
+        self._station = station
+        self._step_ms = step_ms
+        self._aggregates = aggregates
+        self._n = len(aggregates)
+        self._full = readings_per_step
+        self._lateness_ms = lateness_ms
+        self._only_mean_or_sum = not ({"last", "max"} & set(aggregates))
+        self._cells: dict[int, _Cell] = {}
+        self._next: int | None = None
+        self._newest_ms = 0
+        self._break = True
+        self.late = 0
+
+    def push(self, time_ms: int, values: list[float]) -> list[Observation]:
+        """Take one calibrated reading (channel order of the grid, NaN where it has none)."""
+        key = time_ms // self._step_ms
+        out: list[Observation] = []
+        if self._next is not None and key < self._next:
+            self.late += 1
+            return out
+        if self._next is None:
+            self._next = key
+        elif key - self._next > MAX_FILL + MAX_OPEN:
+            out += self._close_all()
+            self._next, self._break = key, True
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = _Cell(self._n)
+        self._add(cell, values)
+        self._newest_ms = max(self._newest_ms, time_ms)
+        return self._emit(out)
+
+    def rebase(self) -> list[Observation]:
+        """The time line starts anew (a reset clock): give what is open, then break."""
+        out = self._close_all()
+        self._next, self._newest_ms, self._break = None, 0, True
+        return out
+
+    def _add(self, cell: _Cell, values: list[float]) -> None:
+        counts, sums = cell.counts, cell.sums
+        for i, v in enumerate(values):
+            if v != v:  # noqa: PLR0124 - NaN
+                continue
+            if self._only_mean_or_sum or counts[i] == 0 or self._aggregates[i] in ("mean", "sum"):
+                sums[i] += v
+            elif self._aggregates[i] == "last" or v > sums[i]:
+                sums[i] = v
+            counts[i] += 1
+
+    def _emit(self, out: list[Observation]) -> list[Observation]:
+        """Give every step that is complete or past its time, oldest first."""
+        while self._cells:
+            assert self._next is not None  # noqa: S101 - set with the first cell
+            key = self._next
+            cell = self._cells.get(key)
+            full = cell is not None and min(cell.counts) >= self._full
+            past = self._newest_ms >= (key + 1) * self._step_ms + self._lateness_ms
+            crowded = len(self._cells) > MAX_OPEN
+            if not (full or past or crowded):
+                break
+            out.append(self._close(key))
+        return out
+
+    def _close_all(self) -> list[Observation]:
+        out = []
+        while self._cells:
+            assert self._next is not None  # noqa: S101
+            if self._next not in self._cells:
+                self._next = min(self._cells)
+            out.append(self._close(self._next))
+        return out
+
+    def _close(self, key: int) -> Observation:
+        cell = self._cells.pop(key, None)
+        values = np.full(self._n, np.nan)
+        if cell is not None:
+            for i, count in enumerate(cell.counts):
+                if count:
+                    mean = count > 1 and self._aggregates[i] == "mean"
+                    values[i] = cell.sums[i] / count if mean else cell.sums[i]
+        reset, self._break = self._break, False
+        self._next = key + 1
+        return Observation(self._station, key * self._step_ms, values, reset)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        return {
+            "cells": {str(k): [c.counts, c.sums] for k, c in self._cells.items()},
+            "next": self._next,
+            "newest_ms": self._newest_ms,
+            "break": self._break,
+            "late": self.late,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot of the same grid."""
+        self._cells = {}
+        for key, (counts, sums) in state["cells"].items():
+            cell = self._cells[int(key)] = _Cell(self._n)
+            cell.counts, cell.sums = list(counts), list(sums)
+        self._next = state["next"]
+        self._newest_ms = state["newest_ms"]
+        self._break = state["break"]
+        self.late = state["late"]

@@ -1,0 +1,84 @@
+"""The [[station.channel]] tables of gateway.toml."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge import calibration as cal
+from edge.manifest import AGGREGATES
+
+if TYPE_CHECKING:
+    from edge.fields import Table
+
+UNITS = (
+    "mm", "m", "mrad", "deg", "kPa", "degC", "V", "m3/m3", "mm/h", "Hz", "ohm", "raw", "1",
+)  # fmt: skip
+QUANTITIES = (
+    "displacement", "tilt", "crack_width", "pore_pressure", "rainfall", "soil_moisture",
+    "temperature", "barometric_pressure", "battery_voltage", "acceleration", "water_level",
+    "frequency", "resistance", "other",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """A channel of a station: where it comes from, and what it is once calibrated."""
+
+    name: str
+    port: str
+    quantity: str
+    unit: str
+    aggregate: str
+    plan: cal.ChannelPlan
+
+
+def parse_channel(t: Table) -> ChannelConfig:
+    """Read one channel table."""
+    name = t.text("name")
+    quantity = t.text("quantity", "other", choices=QUANTITIES)
+    unit = t.text("unit", choices=UNITS)
+    default = "sum" if quantity == "rainfall" else "mean"
+    low, high = t.number("low", math.nan), t.number("high", math.nan)
+    if low >= high:
+        t.wrong("high", f"{high:g} must be above low, {low:g}")
+    stages = tuple(_stage(s) for s in t.tables("calibration"))
+    channel = ChannelConfig(
+        name=name,
+        port=t.text("port"),
+        quantity=quantity,
+        unit=unit,
+        aggregate=t.text("aggregate", default, choices=AGGREGATES),
+        plan=cal.ChannelPlan(name, t.text("column", name), stages, low, high),
+    )
+    if not name or "/" in name:
+        t.wrong("name", "must be a name without '/'")
+    t.done()
+    return channel
+
+
+def _stage(t: Table) -> cal.Stage:
+    kinds = {
+        "linear": lambda: cal.Linear(t.number("gain", 1.0), t.number("offset", 0.0)),
+        "polynomial": lambda: cal.Polynomial(
+            t.numbers("coefficients"), t.number("input_scale", 1.0)
+        ),
+        "steinhart_hart": lambda: cal.SteinhartHart(
+            t.number("a"), t.number("b"), t.number("c"), t.number("offset_c", 0.0)
+        ),
+        "temperature_term": lambda: cal.TemperatureTerm(
+            t.text("channel"), t.number("reference_c"), t.number("gain")
+        ),
+        "barometer_term": lambda: cal.BarometerTerm(
+            t.text("channel"), t.number("reference_kpa", 101.3), t.number("gain", 1.0)
+        ),
+        "thermal_polynomial": lambda: cal.ThermalPolynomial(
+            t.text("channel"), t.numbers("coefficients", length=6), t.number("gain", 1.0)
+        ),
+    }
+    kind = t.text("kind", choices=tuple(kinds))
+    stage: cal.Stage = kinds[kind]() if kind in kinds else cal.Linear()
+    if kind in kinds:
+        t.done()
+    return stage

@@ -1,0 +1,114 @@
+"""Readings in, scores and alarm changes out: the pure core of the gateway.
+
+No clock and no I/O: time comes with each reading and each tick. The same readings give the
+same alarms, live or replayed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge.calibration import Board, full_name, referenced
+from edge.quality import TimeGate
+from edge.station import Scored, Station
+
+if TYPE_CHECKING:
+    from edge.alarm import AlarmChange
+    from edge.bundle import Bundle
+    from edge.config import Config
+    from firmware_bridge.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A calibrated reading of one station, to be published (NaN: missing or rejected)."""
+
+    station: str
+    time_ms: int
+    sequence: int
+    values: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one reading: refused for ``reason``, or rows to publish and events."""
+
+    reason: str
+    rows: tuple[Row, ...]
+    scored: tuple[Scored, ...]
+    changes: tuple[AlarmChange, ...]
+
+
+_REFUSED = {
+    reason: Outcome(reason, (), (), ())
+    for reason in ("time_range", "time_skew", "time_backwards", "time_jump", "no_station")
+}
+
+
+class Pipeline:
+    """All stations of one gateway. ``bundles`` holds a Bundle, or the reason for having none."""
+
+    def __init__(self, config: Config, bundles: dict[str, Bundle | str]) -> None:
+        self.board = Board(config.reference_max_age_ms)
+        shared = frozenset(
+            full_name(station.name, name)
+            for station in config.stations
+            for channel in station.channels
+            for name in referenced(channel.plan.stages)
+        )
+        self.gates = {port.name: TimeGate(port.time) for port in config.ports}
+        self.stations = {
+            station.name: Station(station, bundles[station.name], self.board, shared)
+            for station in config.stations
+        }
+        self._by_port = {
+            port.name: tuple(s for s in self.stations.values() if port.name in s.ports)
+            for port in config.ports
+        }
+        self.accepted = 0
+        self.refused: dict[tuple[str, str], int] = {}
+
+    def receive(self, reading: Reading) -> Outcome:
+        """Take one reading of a port."""
+        verdict = self.gates[reading.source].check(reading.time_ms, reading.received_ms)
+        stations = self._by_port[reading.source]
+        if verdict.reason or not stations:
+            return self._refuse(reading.source, verdict.reason or "no_station")
+        self.accepted += 1
+        rows, scored, changes = [], [], []
+        for station in stations:
+            values, new_scored, new_changes = station.receive(reading, rebased=verdict.rebased)
+            rows.append(Row(station.name, reading.time_ms, reading.sequence, values))
+            scored += new_scored
+            changes += new_changes
+        return Outcome("", tuple(rows), tuple(scored), tuple(changes))
+
+    def tick(self, now_ms: int) -> list[AlarmChange]:
+        """Look for silence. ``now_ms`` is on the clock of ``received_ms``."""
+        return [c for station in self.stations.values() for c in station.tick(now_ms)]
+
+    def _refuse(self, source: str, reason: str) -> Outcome:
+        key = (source, reason)
+        self.refused[key] = self.refused.get(key, 0) + 1
+        return _REFUSED[reason]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state as JSON-ready values."""
+        return {
+            "gates": {name: gate.snapshot() for name, gate in self.gates.items()},
+            "board": self.board.snapshot(),
+            "stations": {name: s.snapshot() for name, s in self.stations.items()},
+        }
+
+    def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
+        """Continue from a snapshot; returns what could not be restored, in words."""
+        notes = []
+        self.board.restore(state["board"])
+        for name, gate in self.gates.items():
+            if name in state["gates"]:
+                gate.restore(state["gates"][name])
+        for name, station in self.stations.items():
+            if name in state["stations"]:
+                notes += station.restore(state["stations"][name], now_ms)
+        return notes

@@ -1,0 +1,138 @@
+"""LiteRT, tflite-runtime and ONNX Runtime behind one ``step``.
+
+``Model.step(x, state) -> (y, state)``: the state is an explicit tensor, zeros to start with;
+detectors have none and take and return None. Arrays returned belong to the caller.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import RuntimeMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Singles = npt.NDArray[np.float32]
+State = Singles | None
+
+RUNTIMES = {"litert": "tflite", "onnxruntime": "onnx", "tflite": "tflite"}
+"""Known runtimes in order of preference, and the artifact format each reads."""
+
+_MODULES = {
+    "litert": "ai_edge_litert.interpreter",
+    "onnxruntime": "onnxruntime",
+    "tflite": "tflite_runtime.interpreter",
+}
+
+
+class Model(Protocol):
+    """A loaded artifact. ``x`` is float32[1, ...] as trained, ``state`` float32[1, hidden]."""
+
+    runtime: str
+    invoke: Callable[[], Any]
+
+    def step(self, x: Singles, state: State = None) -> tuple[Singles, State]:
+        """Run once; returns (y, next state)."""
+        ...
+
+
+def installed() -> tuple[str, ...]:
+    """Return the runtimes whose package is present, most preferred first (nothing is loaded)."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only asked at start
+
+    found = []
+    for name, module in _MODULES.items():
+        try:
+            if find_spec(module.split(".", 1)[0]) is not None:
+                found.append(name)
+        except (ImportError, ValueError):
+            continue
+    return tuple(found)
+
+
+def load(path: Path, runtime: str) -> Model:
+    """Load one artifact. Raises RuntimeMissingError saying why it cannot run here."""
+    try:
+        if runtime == "onnxruntime":
+            return OnnxModel(path)
+        return TfliteModel(path, runtime)
+    except ImportError as error:
+        text = f"runtime {runtime} is not installed or does not load: {error}"
+        raise RuntimeMissingError(text) from error
+    except RuntimeMissingError:
+        raise
+    except Exception as error:  # the runtimes raise whatever their C++ side names
+        text = f"runtime {runtime} cannot run {path.name}: {str(error).strip()[:300]}"
+        raise RuntimeMissingError(text) from error
+
+
+class TfliteModel:
+    """A .tflite file in LiteRT or tflite-runtime, one thread, tensors named x, state -> y."""
+
+    def __init__(self, path: Path, runtime: str) -> None:
+        module = importlib.import_module(_MODULES[runtime])
+        self.runtime = runtime
+        # Bytes, not a path: the mapping of a file replaced under a running gateway is not safe.
+        self._content = path.read_bytes()
+        interpreter = module.Interpreter(model_content=self._content, num_threads=1)
+        interpreter.allocate_tensors()
+        self._interpreter = interpreter
+        signature = interpreter.get_signature_list()["serving_default"]
+        runner = interpreter.get_signature_runner("serving_default")
+        inputs = {k: v["index"] for k, v in runner.get_input_details().items()}
+        outputs = {k: v["index"] for k, v in runner.get_output_details().items()}
+        if "x" not in signature["inputs"] or "y" not in signature["outputs"]:
+            msg = f"{path.name}: needs an input x and an output y, has {signature}"
+            raise RuntimeMissingError(msg)
+        self._x, self._y = inputs["x"], outputs["y"]
+        self._has_state = "state" in inputs
+        self._state_in = inputs.get("state", -1)
+        self._state_out = outputs.get("next_state", -1)
+        self._set, self._get = interpreter.set_tensor, interpreter.get_tensor
+        self.invoke = interpreter.invoke
+
+    def step(self, x: Singles, state: State = None) -> tuple[Singles, State]:
+        """Run once; see Model."""
+        self._set(self._x, x)
+        if not self._has_state:
+            self.invoke()
+            return self._get(self._y), None
+        self._set(self._state_in, state)
+        self.invoke()
+        return self._get(self._y), self._get(self._state_out)
+
+
+class OnnxModel:
+    """A .onnx file in ONNX Runtime on the CPU, one thread."""
+
+    def __init__(self, path: Path) -> None:
+        ort = importlib.import_module("onnxruntime")
+        self.runtime = "onnxruntime"
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        session = ort.InferenceSession(path.read_bytes(), options, providers=providers)
+        self._session = session
+        names = [i.name for i in session.get_inputs()]
+        self._has_state = "state" in names
+        self._outputs = ["y", "next_state"] if self._has_state else ["y"]
+        feed = {
+            i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], np.float32)
+            for i in session.get_inputs()
+        }
+        self.invoke = lambda: session.run(self._outputs, feed)
+
+    def step(self, x: Singles, state: State = None) -> tuple[Singles, State]:
+        """Run once; the batch may be any number of stations."""
+        if not self._has_state:
+            return self._session.run(self._outputs, {"x": x})[0], None
+        y, following = self._session.run(self._outputs, {"x": x, "state": state})
+        return y, following

@@ -1,0 +1,137 @@
+"""Recorded serial bytes: what a port gave and when, to be replayed byte for byte.
+
+    # talus-capture 1
+    1700000000123 node-1 00030130...
+
+One line a chunk: ms since 1970 when it was read, source, bytes in hex.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+HEADER = "# talus-capture 1"
+MAX_CHUNK_BYTES = 4096
+MAX_SOURCE = 64
+FLUSH_BYTES = 65_536
+FLUSH_MS = 1_000
+"""A crash loses at most this much of a capture (of bytes, or of time between chunks)."""
+
+_MAX_LINE = 20 + MAX_SOURCE + 2 * MAX_CHUNK_BYTES + 3
+
+
+class CaptureError(ValueError):
+    """A capture that cannot be read; the message names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of one source that were read together."""
+
+    received_ms: int
+    source: str
+    data: bytes
+
+
+class CaptureWriter:
+    """Writes a capture; an existing file is continued. Use as a context, or close it.
+
+    OSError (a full disk) goes to the caller, who decides whether recording matters.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._file: IO[str] = self.path.open("a", encoding="ascii", newline="\n")
+        self._unflushed = 0
+        self._flushed_ms: int | None = None
+        if self._file.tell() == 0:
+            self._file.write(HEADER + "\n")
+            self._file.flush()
+
+    def write(self, received_ms: int, source: str, data: bytes) -> None:
+        """Append one chunk; ValueError if the source is no single word."""
+        if not is_source(source):
+            raise ValueError(f"source {source!r}: 1..{MAX_SOURCE} printable characters, no blanks")
+        for start in range(0, len(data), MAX_CHUNK_BYTES):
+            part = data[start : start + MAX_CHUNK_BYTES]
+            self._unflushed += self._file.write(f"{received_ms} {source} {part.hex()}\n")
+        if self._flushed_ms is None:
+            self._flushed_ms = received_ms
+        late = not 0 <= received_ms - self._flushed_ms < FLUSH_MS
+        if late or self._unflushed >= FLUSH_BYTES:
+            self._file.flush()
+            self._unflushed = 0
+            self._flushed_ms = received_ms
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def is_source(text: str) -> bool:
+    """Say whether a text can name a source: one short word of printable ASCII."""
+    return 0 < len(text) <= MAX_SOURCE and text.isascii() and text.isprintable() and " " not in text
+
+
+def read_capture(path: Path | str) -> Iterator[Chunk]:
+    """Give the chunks of a capture in order.
+
+    CaptureError, with file and line, at the first line that is damaged or cut short; the chunks
+    before it have been given. OSError if the file cannot be opened.
+    """
+    with Path(path).open("rb") as file:
+        number = 0
+        while line := file.readline(_MAX_LINE + 1):
+            number += 1
+            if number == 1:
+                if line.rstrip(b"\r\n") != HEADER.encode():
+                    raise CaptureError(f"{path}:1: not a capture: the first line is not {HEADER!r}")
+                continue
+            try:
+                chunk = _parse(line)
+            except ValueError as error:
+                raise CaptureError(f"{path}:{number}: {error}") from None
+            if chunk is not None:
+                yield chunk
+        if number == 0:
+            raise CaptureError(f"{path}:1: empty, not even the line {HEADER!r}")
+
+
+def _parse(line: bytes) -> Chunk | None:
+    if not line.endswith(b"\n"):
+        raise ValueError("longer than a line may be" if len(line) > _MAX_LINE else "cut short")
+    text = line.decode("ascii", "replace").rstrip("\r\n")
+    if not text or text.startswith("#"):
+        return None
+    words = text.split(" ")
+    if len(words) != 3:
+        raise ValueError(f"{len(words)} words, not 'received_ms source hexbytes'")
+    time, source, digits = words
+    if not (time.isascii() and time.isdecimal() and len(time) <= 18):
+        raise ValueError(f"received_ms {time[:20]!r} is no whole number")
+    if not is_source(source):
+        raise ValueError(f"source {source[:20]!r} is no name")
+    if len(digits) > 2 * MAX_CHUNK_BYTES:
+        raise ValueError(f"a chunk of {len(digits) // 2} bytes, at most {MAX_CHUNK_BYTES}")
+    try:
+        return Chunk(int(time), source, bytes.fromhex(digits))
+    except ValueError:
+        raise ValueError("the bytes are not in hexadecimal") from None

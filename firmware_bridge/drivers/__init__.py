@@ -1,0 +1,1 @@
+"""Instruments: bytes in, `Reading` out, and what to write next. Pure; see `reading.Driver`."""

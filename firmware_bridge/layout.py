@@ -1,0 +1,165 @@
+"""TW1 DATA: a layout (all DESCRIBE records of a node) and the samples packed by it.
+
+    payload = u16 schema  u32 sample_index  u64 t_us  valid bitmap ceil(n/8)  packed values
+
+Bit i % 8 of bitmap byte i // 8 says that channel i is valid; a value whose bit is clear is noise.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from operator import le, mul, truediv
+from typing import TYPE_CHECKING, NamedTuple
+
+from firmware_bridge.framing import MAX_PAYLOAD
+from firmware_bridge.messages import MAX_CHANNELS, Description, DType, Malformed, schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firmware_bridge.reading import Channel
+
+_FORMAT = {DType.I16: "h", DType.I32: "i", DType.U32: "I", DType.F32: "f"}
+_LIMITS = {
+    DType.I16: (-(2**15), 2**15 - 1),
+    DType.I32: (-(2**31), 2**31 - 1),
+    DType.U32: (0, 2**32 - 1),
+}
+_F32_ULP = 2.0**-22
+"""Bounds travel as f32, so a value may sit on one and yet compare outside it by this part."""
+_SCHEMA = struct.Struct("<H")
+
+
+class Sample(NamedTuple):
+    """One decoded DATA message. A tuple, as it is made for every frame and does not leave here."""
+
+    sample_index: int
+    t_us: int
+    """Node time since its boot, microseconds."""
+    values: tuple[float, ...]
+    """NaN where missing or rejected."""
+    rejected: tuple[tuple[int, str], ...]
+    """(channel index, reason) of each NaN; reasons in `reading.VALUE_REASONS`."""
+
+
+def schema_of_data(payload: bytes) -> int | None:
+    """Give the schema that a DATA payload states; None if it is too short for one."""
+    return _SCHEMA.unpack_from(payload)[0] if len(payload) >= _SCHEMA.size else None
+
+
+class Layout:
+    """How one node packs its samples. Built once from its descriptions, then only read."""
+
+    __slots__ = (
+        "_all_valid",
+        "_bounded",
+        "_divisors",
+        "_factors",
+        "_highs",
+        "_lows",
+        "_struct",
+        "channels",
+        "descriptions",
+        "names",
+        "schema",
+    )
+
+    def __init__(self, descriptions: Sequence[Description]) -> None:
+        """Take the descriptions of channels 0..n-1 in order; ValueError if they do not fit."""
+        count = len(descriptions)
+        self.descriptions = tuple(descriptions)
+        self.channels: tuple[Channel, ...] = tuple(each.channel for each in descriptions)
+        self.names = tuple(channel.name for channel in self.channels)
+        if not 0 < count <= MAX_CHANNELS:
+            raise ValueError(f"{count} channels, 1..{MAX_CHANNELS} are possible")
+        if [(each.index, each.count) for each in descriptions] != [
+            (i, count) for i in range(count)
+        ]:
+            raise ValueError("descriptions are not 0..n-1 of n")
+        if len(set(self.names)) != count:
+            raise ValueError(f"two channels of one name: {', '.join(self.names)}")
+        bitmap_size = (count + 7) // 8
+        packed = "".join(_FORMAT[each.dtype] for each in descriptions)
+        self._struct = struct.Struct(f"<HIQ{bitmap_size}s{packed}")
+        if self._struct.size > MAX_PAYLOAD:
+            raise ValueError(f"a sample of {self._struct.size} bytes, at most {MAX_PAYLOAD} fit")
+        self.schema = schema_of([each.encode() for each in descriptions])
+        self._all_valid = ((1 << count) - 1).to_bytes(bitmap_size, "little")
+        # Dividing by 1000 gives 0.123 from 123 exactly as it would be written; x 0.001 does not.
+        self._divisors = tuple(10.0 ** max(0, -each.exp10) for each in descriptions)
+        factors = tuple(10.0 ** max(0, each.exp10) for each in descriptions)
+        self._factors = factors if any(factor != 1.0 for factor in factors) else None
+        self._lows = tuple(_widened(channel.low, -1) for channel in self.channels)
+        self._highs = tuple(_widened(channel.high, 1) for channel in self.channels)
+        self._bounded = all(map(math.isfinite, self._lows + self._highs))
+
+    def unpack(self, payload: bytes) -> Sample | Malformed:
+        """Decode a DATA payload whose schema is this layout's."""
+        if len(payload) != self._struct.size:
+            return Malformed(f"DATA of {len(payload)} bytes, not {self._struct.size}")
+        fields = self._struct.unpack(payload)
+        _, index, t_us, bitmap = fields[:4]
+        packed = fields[4:]
+        scaled = packed if self._factors is None else map(mul, packed, self._factors)
+        values = tuple(map(truediv, scaled, self._divisors))
+        if (
+            bitmap == self._all_valid
+            and all(map(le, self._lows, values))  # a NaN is in no range
+            and all(map(le, values, self._highs))
+            and (self._bounded or math.isfinite(sum(values)))
+        ):
+            return Sample(index, t_us, values, ())
+        return self._without_rejected(index, t_us, bitmap, values)
+
+    def _without_rejected(
+        self, index: int, t_us: int, bitmap: bytes, values: tuple[float, ...]
+    ) -> Sample:
+        valid = int.from_bytes(bitmap, "little")
+        rejected = []
+        kept = list(values)
+        for i, value in enumerate(values):
+            reason = self._fault(i, value, valid=bool(valid >> i & 1))
+            if reason:
+                rejected.append((i, reason))
+                kept[i] = math.nan
+        return Sample(index, t_us, tuple(kept), tuple(rejected))
+
+    def _fault(self, i: int, value: float, *, valid: bool) -> str:
+        if not valid:
+            return "invalid"
+        if math.isnan(value):
+            return "nan"
+        if math.isinf(value):
+            return "inf"
+        return "" if self._lows[i] <= value <= self._highs[i] else "range"
+
+    def pack(self, sample_index: int, t_us: int, values: Sequence[float]) -> bytes:
+        """Encode a DATA payload (what the node does).
+
+        A value that is NaN, infinite or beyond what its dtype holds is sent as not valid.
+        """
+        valid = 0
+        packed: list[float] = []
+        for i, (each, value) in enumerate(zip(self.descriptions, values, strict=True)):
+            number = _packed(value, each)
+            packed.append(0 if number is None else number)
+            valid |= (number is not None) << i
+        bitmap = valid.to_bytes(len(self._all_valid), "little")
+        return self._struct.pack(self.schema, sample_index, t_us, bitmap, *packed)
+
+
+def _widened(bound: float, sign: int) -> float:
+    return bound + sign * abs(bound) * _F32_ULP
+
+
+def _packed(value: float, description: Description) -> float | None:
+    if not math.isfinite(value):
+        return None
+    exp10 = description.exp10
+    scaled = value / 10.0**exp10 if exp10 >= 0 else value * 10.0**-exp10
+    if description.dtype is DType.F32:
+        return scaled if abs(scaled) < 3.4e38 else None
+    low, high = _LIMITS[description.dtype]
+    number = round(scaled)
+    return number if low <= number <= high else None

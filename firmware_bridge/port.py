@@ -1,0 +1,197 @@
+"""A serial port that may vanish and return: states as values, nothing blocks. POSIX only.
+
+The only module that imports pyserial. The loop calls `poll` at least a few times a second, `read`
+when `fileno` is readable, and `write` with what the driver wants to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import termios
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+import serial  # type: ignore[import-untyped, unused-ignore]
+
+READ_BYTES = 4096
+"""Most that one `read` gives."""
+WRITE_HELD_BYTES = 1024
+"""Most that waits for a slow line; more is refused, as drivers ask again anyway."""
+OPEN_RETRY_MS = 100
+OPEN_RETRY_MAX_MS = 1_000
+
+
+class PortState(Enum):
+    """What happened to a port."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    """It vanished while in use."""
+    UNAVAILABLE = "unavailable"
+    """It cannot be opened; given once a reason, then tried on in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortEvent:
+    """A change of a port's state."""
+
+    state: PortState
+    device: str
+    """The device itself, where a pattern was given and one matched."""
+    reason: str
+    """For people: why, and what to do about it; "" when opened."""
+    at_ms: int
+
+
+class Port:
+    """One serial device, by path or by a pattern such as /dev/serial/by-id/*FTDI*.
+
+    8N1, no flow control, exclusive. Reopened with a backoff from `open_retry_ms` doubling to
+    `open_retry_max_ms`, so a device that returns is in use again within that and one poll.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        baud: int = 115_200,
+        *,
+        open_retry_ms: int = OPEN_RETRY_MS,
+        open_retry_max_ms: int = OPEN_RETRY_MAX_MS,
+    ) -> None:
+        self.device = device
+        self.baud = baud
+        self._retry_first_ms = open_retry_ms
+        self._retry_max_ms = open_retry_max_ms
+        self._retry_ms = open_retry_ms
+        self._due_ms: int | None = None  # None: at once
+        self._serial: serial.Serial | None = None
+        self._opened_as = device
+        self._vanished = ""  # why, until the next poll tells of it
+        self._told = ""
+        self._held = b""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the device is open now."""
+        return self._serial is not None
+
+    def fileno(self) -> int | None:
+        """Give the descriptor to select on; None while closed. It changes at every opening."""
+        return None if self._serial is None else int(self._serial.fileno())
+
+    def poll(self, now_ms: int) -> PortEvent | None:
+        """Open the port if it is closed and due; gives what changed since the last poll."""
+        if self._vanished:
+            reason, self._vanished = self._vanished, ""
+            self._retry_ms = self._retry_first_ms
+            self._wait(now_ms)
+            return PortEvent(PortState.CLOSED, self._opened_as, reason, now_ms)
+        if self._serial is not None:
+            self._write_held()
+            return None
+        # A due time further off than any wait means that our clock was set back.
+        if self._due_ms is not None and now_ms < self._due_ms <= now_ms + self._retry_max_ms:
+            return None
+        device, reason = self._find()
+        if not reason:
+            reason = self._open(device)
+        if not reason:
+            self._told = ""
+            return PortEvent(PortState.OPENED, device, "", now_ms)
+        self._wait(now_ms)
+        if reason == self._told:
+            return None
+        self._told = reason
+        return PortEvent(PortState.UNAVAILABLE, device, reason, now_ms)
+
+    def _wait(self, now_ms: int) -> None:
+        self._due_ms = now_ms + self._retry_ms
+        self._retry_ms = min(2 * self._retry_ms, self._retry_max_ms)
+
+    def _find(self) -> tuple[str, str]:
+        """Give the device and, if there is not exactly one, the reason."""
+        if not glob.has_magic(self.device):
+            return self.device, ""
+        matches = sorted(glob.glob(self.device))  # noqa: PTH207 - a pattern of a whole path
+        if len(matches) == 1:
+            return matches[0], ""
+        if not matches:
+            return self.device, "no device matches: is it plugged in? (ls /dev/serial/by-id)"
+        return self.device, f"matches {len(matches)} devices: {', '.join(matches[:4])}; name one"
+
+    def _open(self, device: str) -> str:
+        """Open the device; gives the reason if that failed."""
+        try:
+            self._serial = serial.Serial(
+                device, self.baud, timeout=0, write_timeout=0, exclusive=True
+            )
+        except termios.error as error:
+            return _reason(error.args[0] if error.args else None, str(error))
+        except (OSError, ValueError) as error:
+            return _reason(getattr(error, "errno", None), str(error))
+        self._opened_as = device
+        self._due_ms = None
+        self._held = b""
+        return ""
+
+    def read(self, limit: int = READ_BYTES) -> bytes:
+        """Give what has arrived, at most `limit` bytes; b"" if nothing has, or the port is gone."""
+        if self._serial is None:
+            return b""
+        try:
+            return bytes(self._serial.read(limit))
+        except (OSError, termios.error, TypeError) as error:
+            # pyserial turns "readable, but nothing to read" (a pulled plug) into SerialException,
+            # and gives TypeError where its descriptor went away under it.
+            self._vanish(str(error))
+            return b""
+
+    def write(self, data: bytes) -> bool:
+        """Write without waiting; False if the port is closed or too much is waiting already."""
+        if self._serial is None or len(self._held) + len(data) > WRITE_HELD_BYTES:
+            return False
+        self._held += data
+        self._write_held()
+        return self._serial is not None
+
+    def _write_held(self) -> None:
+        fileno = self.fileno()
+        if fileno is None or not self._held:
+            return
+        try:
+            # Not Serial.write: on a full line that spins until there is room.
+            written = os.write(fileno, self._held)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._vanish(str(error))
+            return
+        self._held = self._held[written:]
+
+    def _vanish(self, reason: str) -> None:
+        self.close()
+        self._vanished = f"vanished: {reason}"
+
+    def close(self) -> None:
+        """Close the device, if it is open; `poll` would open it again."""
+        port, self._serial = self._serial, None
+        self._held = b""
+        if port is not None:
+            with suppress(OSError, termios.error):  # gone: there is nothing left to close
+                port.close()
+
+
+def _reason(number: int | None, text: str) -> str:
+    """Say why a port cannot be opened, and what to do."""
+    if number == errno.ENOENT:
+        return "does not exist: is it plugged in?"
+    if number in (errno.EACCES, errno.EPERM):
+        return "permission denied: add this user to the group of the device (often dialout)"
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return "held by another process: find it with 'fuser' or 'lsof' and stop it"
+    if number in (errno.ENOTTY, errno.EISDIR):
+        return "is not a serial port"
+    return text

@@ -1,0 +1,245 @@
+"""What leaves the bridge: `Reading`, `Dropped` and `LinkHealth`, and the `Driver` that gives them.
+
+Damage is a value. Every frame or line that arrives and cannot be used gives exactly one `Dropped`,
+so the rows that came in are the readings plus the dropped whose reason is in `ROW_REASONS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+
+class Quantity(IntEnum):
+    """What a channel measures; the number is the code on the wire (TW1 DESCRIBE)."""
+
+    OTHER = 0
+    DISPLACEMENT = 1
+    TILT = 2
+    CRACK_WIDTH = 3
+    PORE_PRESSURE = 4
+    RAINFALL = 5
+    SOIL_MOISTURE = 6
+    TEMPERATURE = 7
+    BAROMETRIC_PRESSURE = 8
+    BATTERY_VOLTAGE = 9
+    ACCELERATION = 10
+    WATER_LEVEL = 11
+    FREQUENCY = 12
+    RESISTANCE = 13
+
+    @property
+    def text(self) -> str:
+        """The name as configuration writes it, such as "pore_pressure"."""
+        return self.name.lower()
+
+    @classmethod
+    def from_text(cls, text: str) -> Quantity:
+        """Look a quantity up by its text; KeyError where there is none."""
+        return _QUANTITY_BY_TEXT[text]
+
+
+_QUANTITY_BY_TEXT = {quantity.text: quantity for quantity in Quantity}
+
+
+class Unit(IntEnum):
+    """The unit a channel is sent in; the number is the code on the wire (TW1 DESCRIBE)."""
+
+    RAW = 0
+    MM = 1
+    M = 2
+    MRAD = 3
+    DEG = 4
+    KPA = 5
+    M3_M3 = 6
+    DEG_C = 7
+    V = 8
+    HZ = 9
+    OHM = 10
+    MM_PER_H = 11
+    TIPS = 12
+    DIGITS = 13
+
+    @property
+    def text(self) -> str:
+        """The unit as configuration and people write it, such as "kPa"."""
+        return _UNIT_TEXT[self]
+
+    @classmethod
+    def from_text(cls, text: str) -> Unit:
+        """Look a unit up by its text; KeyError where there is none."""
+        return _UNIT_BY_TEXT[text]
+
+
+_UNIT_TEXT = {
+    Unit.RAW: "raw",
+    Unit.MM: "mm",
+    Unit.M: "m",
+    Unit.MRAD: "mrad",
+    Unit.DEG: "deg",
+    Unit.KPA: "kPa",
+    Unit.M3_M3: "m3/m3",
+    Unit.DEG_C: "degC",
+    Unit.V: "V",
+    Unit.HZ: "Hz",
+    Unit.OHM: "ohm",
+    Unit.MM_PER_H: "mm/h",
+    Unit.TIPS: "tips",
+    Unit.DIGITS: "digits",
+}
+_UNIT_BY_TEXT = {text: unit for unit, text in _UNIT_TEXT.items()}
+
+ROW_REASONS = frozenset(
+    {
+        # TW1 frames. A damaged frame does not say what it was, so each counts as a row.
+        "cobs",  # the byte stuffing does not add up
+        "crc",  # the checksum does not match
+        "short",  # whole, but shorter than the smallest frame
+        "overflow",  # more bytes without a delimiter than the longest frame has
+        "version",  # a version of the protocol we do not speak
+        "format",  # a DATA frame whose size does not match its own schema
+        "schema",  # a DATA frame of a layout we do not (yet) know
+        "unsupported",  # a frame that carries samples in a way we do not read (DATA_BATCH)
+        # Delimited lines.
+        "columns",  # more or fewer columns than agreed: truncated or merged
+        "time",  # the time column cannot be read, or is outside 1970..2200
+        "encoding",  # a byte that is not printable ASCII
+        "too_long",  # longer than any line may be
+        "record",  # the record number cannot be read
+        # Both.
+        "duplicate",  # seen before
+        "empty",  # not one value is left of it
+        "truncated",  # its first part had come when the port vanished
+    }
+)
+"""Reasons of a `Dropped` that stands for one lost or refused reading.
+
+The other two are link noise: "partial" (the rest of something whose beginning was sent before we
+opened the port) and "message" (a frame other than DATA that arrived whole but makes no sense).
+What never arrived at all is in `LinkHealth.gaps`, exact where the node numbers its samples.
+"""
+
+VALUE_REASONS = frozenset({"text", "nan", "inf", "missing", "invalid", "range"})
+"""Why one value of a reading became NaN: text in a number, NaN, infinity, one of the configured
+words for missing, its bit clear in the valid bitmap, outside low..high of its channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One column of a node's samples, as the node describes it."""
+
+    name: str
+    quantity: Quantity
+    unit: Unit
+    low: float
+    """Least value the sensor can give, in `unit`; -inf where not stated."""
+    high: float
+    """Greatest value the sensor can give, in `unit`; inf where not stated."""
+    period_ms: int
+    """Time between samples, ms; 0 where not stated."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Reading:
+    """One sample of one node: all its channels at one time, in the node's own units."""
+
+    source: str
+    time_ms: int
+    """When it was measured, ms since 1970 UTC."""
+    sequence: int
+    """Sample index or record number of the node; -1 where it has none."""
+    channels: tuple[str, ...]
+    """Channel names: the same object for every reading of one layout."""
+    values: tuple[float, ...]
+    """One a channel; NaN where missing."""
+    received_ms: int
+    """When its last byte arrived here, ms since 1970 UTC."""
+
+    # Written out as one is made for every sample: half the time of the generated one.
+    def __init__(  # noqa: PLR0917
+        self,
+        source: str,
+        time_ms: int,
+        sequence: int,
+        channels: tuple[str, ...],
+        values: tuple[float, ...],
+        received_ms: int,
+    ) -> None:
+        _set_source(self, source)
+        _set_time_ms(self, time_ms)
+        _set_sequence(self, sequence)
+        _set_channels(self, channels)
+        _set_values(self, values)
+        _set_received_ms(self, received_ms)
+
+
+(
+    _set_source,
+    _set_time_ms,
+    _set_sequence,
+    _set_channels,
+    _set_values,
+    _set_received_ms,
+) = (vars(Reading)[name].__set__ for name in Reading.__slots__)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Bytes that arrived and gave no reading."""
+
+    source: str
+    reason: str
+    """One of `ROW_REASONS`, "partial" or "message"."""
+    detail: str
+    """For people: what was wrong."""
+    received_ms: int
+    size: int
+    """Bytes lost (for an overflow: the bytes held when it was given up)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHealth:
+    """Counters of one source since the program started."""
+
+    source: str
+    frames_ok: int
+    """Frames (or lines) that arrived whole."""
+    dropped: tuple[tuple[str, int], ...]
+    """(reason, count) of every `Dropped`."""
+    values_rejected: tuple[tuple[str, int], ...]
+    """(reason, count) of single values that became NaN; reasons in `VALUE_REASONS`."""
+    gaps: int
+    """Samples that never arrived whole, by the node's own numbering."""
+    duplicates: int
+    reboots: int
+    battery_mv: int | None
+    node_uid: str | None
+    firmware: str | None
+    ignored: tuple[tuple[str, int], ...] = ()
+    """(what, count) of harmless things let pass: "type", "flag", "echo", "comment"."""
+
+
+class Driver(Protocol):
+    """One kind of instrument: bytes in, readings out, and what to write next. No I/O, no clock."""
+
+    @property
+    def source(self) -> str:
+        """Name of the source, as in every reading."""
+        ...
+
+    def opened(self, now_ms: int) -> None:
+        """Note that the port was (re)opened: forget the half frame, ask again what is needed."""
+        ...
+
+    def receive(self, data: bytes, now_ms: int) -> list[Reading | Dropped]:
+        """Take any bytes at all; never raises."""
+        ...
+
+    def write_next(self, now_ms: int) -> bytes:
+        """Give what to write now; b"" if nothing."""
+        ...
+
+    def health(self) -> LinkHealth:
+        """Give the counters so far."""
+        ...
