@@ -62,7 +62,7 @@ class Detector:
         by_channel = np.add.reduce(error, axis=0) @ self._weights
         worst = int(by_channel.argmax())
         value = float(by_channel[worst])
-        if value != value or value == float("inf"):  # noqa: PLR0124 - nonsense is not calm
+        if value != value or value == float("inf"):
             self.reset()
             return None
         spec = self._spec

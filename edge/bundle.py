@@ -21,8 +21,8 @@ from edge.manifest import (
     DetectorSpec,
     ForecasterSpec,
     Manifest,
-    parse_manifest,
 )
+from edge.parse_manifest import parse_manifest
 from edge.runtime import RUNTIMES, Model, installed, load
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _golden(path: Path) -> dict[str, Any]:
     try:
         golden = json.loads(_read(path, MAX_FILE_BYTES))
         if len(golden["x"]) != len(golden["y"]) or not golden["x"]:
-            raise ValueError  # noqa: TRY301 - one message for every way to be wrong
+            raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"{path}: not a golden file (x and y of one length)"
         raise BundleError(msg) from error

@@ -162,7 +162,7 @@ class Calibrator:
         out = self._blank.copy()
         for place, column, gain, offset, curve, low, high, post in self._rows:
             x = values[column]
-            if x != x:  # noqa: PLR0124 - NaN: missing at the source, counted there
+            if x != x:
                 continue
             if curve is None:
                 y = gain * x + offset
@@ -190,15 +190,13 @@ def _row(
     if all(isinstance(stage, Linear) for stage in plan.stages):
         gain, offset = 1.0, 0.0
         for stage in plan.stages:
-            assert isinstance(stage, Linear)  # noqa: S101 - for the type checker
+            assert isinstance(stage, Linear)
             gain, offset = gain * stage.gain, offset * stage.gain + stage.offset
         return place, column, gain, offset, None, low, high, post
     return place, column, 1.0, 0.0, _chain(plan.stages, station, board), low, high, post
 
 
-def _chain(
-    stages: tuple[Stage, ...], station: str, board: Board
-) -> Callable[[float, int], float]:
+def _chain(stages: tuple[Stage, ...], station: str, board: Board) -> Callable[[float, int], float]:
     """Return the composition of all stages as one function of (raw, time_ms)."""
     steps = [_curve(stage, station, board) for stage in stages]
 

@@ -111,7 +111,7 @@ def load_config(path: Path, *, site: bool = False) -> Config:
 
     Raises ConfigError naming every mistake; the table [train] belongs to talus-export.
     """
-    import tomllib  # noqa: PLC0415 - needed once, at start
+    import tomllib
 
     mistakes = Mistakes(str(path))
     try:
@@ -269,4 +269,3 @@ def _column(config: Config, channel: ChannelConfig, path: str, mistakes: Mistake
             if channel.plan.column not in known:
                 what = f"{channel.plan.column!r} is no column of port {port.name!r}"
                 mistakes.add(f"{path}.column", f"{what}; known: {', '.join(known)}")
-

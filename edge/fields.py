@@ -88,7 +88,7 @@ class Table:
             return float(value) if value is not None else math.nan
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             self.wrong(key, f"must be a number, is {_kind(value)}")
-            return low if low > -1e300 else 0.0  # noqa: PLR2004 - the default bound
+            return low if low > -1e300 else 0.0
         if not low <= value <= high:
             self.wrong(key, f"{value} is outside {low:g} .. {high:g}")
         return float(value)
@@ -158,7 +158,7 @@ class Table:
         """Report keys that nobody asked for: most often a misspelling."""
         unknown = [key for key in self._data if key not in self._asked]
         if unknown:
-            import difflib  # noqa: PLC0415 - only on the way to an error message
+            import difflib
 
             for key in unknown:
                 near = difflib.get_close_matches(key, sorted(self._asked), n=1)

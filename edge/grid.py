@@ -84,7 +84,7 @@ class Grid:
         return self._emit(out)
 
     def rebase(self) -> list[Observation]:
-        """The time line starts anew (a reset clock): give what is open, then break."""
+        """Give what is open, then break: the time line starts anew (a reset clock)."""
         out = self._close_all()
         self._next, self._newest_ms, self._break = None, 0, True
         return out
@@ -92,7 +92,7 @@ class Grid:
     def _add(self, cell: _Cell, values: list[float]) -> None:
         counts, sums = cell.counts, cell.sums
         for i, v in enumerate(values):
-            if v != v:  # noqa: PLR0124 - NaN
+            if v != v:
                 continue
             if self._only_mean_or_sum or counts[i] == 0 or self._aggregates[i] in ("mean", "sum"):
                 sums[i] += v
@@ -103,7 +103,7 @@ class Grid:
     def _emit(self, out: list[Observation]) -> list[Observation]:
         """Give every step that is complete or past its time, oldest first."""
         while self._cells:
-            assert self._next is not None  # noqa: S101 - set with the first cell
+            assert self._next is not None
             key = self._next
             cell = self._cells.get(key)
             full = cell is not None and min(cell.counts) >= self._full
@@ -117,7 +117,7 @@ class Grid:
     def _close_all(self) -> list[Observation]:
         out = []
         while self._cells:
-            assert self._next is not None  # noqa: S101
+            assert self._next is not None
             if self._next not in self._cells:
                 self._next = min(self._cells)
             out.append(self._close(self._next))

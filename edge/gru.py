@@ -71,7 +71,7 @@ class Forecaster:
         """Compare what happened with the 1-step forecast made before it."""
         for i, value in enumerate(targets):
             increment = value - self._last[i]
-            if self._quantiles is not None and increment == increment:  # noqa: PLR0124
+            if self._quantiles is not None and increment == increment:
                 q = self._quantiles[i, 0]
                 half = max(0.5 * float(q[-1] - q[0]), _TINY)
                 off = min(abs(increment - float(q[self._middle])) / half, RESIDUAL_LIMIT)
@@ -98,9 +98,7 @@ class Forecaster:
             return ()
         values = self._quantiles.tolist()
         return tuple(
-            Forecast(
-                target, horizon * self._step_ms, self._spec.quantiles, tuple(values[i][j])
-            )
+            Forecast(target, horizon * self._step_ms, self._spec.quantiles, tuple(values[i][j]))
             for i, target in enumerate(self._spec.targets)
             for j, horizon in enumerate(self._spec.horizons)
         )
@@ -111,7 +109,7 @@ class Forecaster:
             "state": self._state.tolist(),
             "steps": self._steps,
             "quantiles": None if self._quantiles is None else self._quantiles.tolist(),
-            "last": [None if v != v else v for v in self._last],  # noqa: PLR0124
+            "last": [None if v != v else v for v in self._last],
             "residual": self._residual,
         }
 

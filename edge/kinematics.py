@@ -38,7 +38,7 @@ class Kinematics:
             now = _median(list(islice(reversed(past), 3)))
             then = _median(list(islice(past, 3)))
             moved = abs(now - then)
-            if moved == moved:  # noqa: PLR0124 - NaN: too much missing at either end
+            if moved == moved:
                 found.append(
                     Score(
                         "velocity",
@@ -53,7 +53,7 @@ class Kinematics:
 
     def snapshot(self) -> list[list[float | None]]:
         """Return the state as JSON-ready values."""
-        return [[None if v != v else v for v in past] for past in self._past]  # noqa: PLR0124
+        return [[None if v != v else v for v in past] for past in self._past]
 
     def restore(self, state: list[list[Any]]) -> None:
         """Continue from a snapshot."""
@@ -63,7 +63,7 @@ class Kinematics:
 
 
 def _median(values: list[float]) -> float:
-    known = sorted(v for v in values if v == v)  # noqa: PLR0124
+    known = sorted(v for v in values if v == v)
     if not known:
         return _NAN
     return known[len(known) // 2] if len(known) % 2 else 0.5 * (known[0] + known[1])

@@ -10,6 +10,8 @@ from edge import calibration as cal
 from edge.manifest import AGGREGATES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge.fields import Table
 
 UNITS = (
@@ -59,26 +61,27 @@ def parse_channel(t: Table) -> ChannelConfig:
 
 
 def _stage(t: Table) -> cal.Stage:
-    kinds = {
-        "linear": lambda: cal.Linear(t.number("gain", 1.0), t.number("offset", 0.0)),
-        "polynomial": lambda: cal.Polynomial(
+    kinds: dict[str, Callable[[Table], cal.Stage]] = {
+        "linear": lambda t: cal.Linear(t.number("gain", 1.0), t.number("offset", 0.0)),
+        "polynomial": lambda t: cal.Polynomial(
             t.numbers("coefficients"), t.number("input_scale", 1.0)
         ),
-        "steinhart_hart": lambda: cal.SteinhartHart(
+        "steinhart_hart": lambda t: cal.SteinhartHart(
             t.number("a"), t.number("b"), t.number("c"), t.number("offset_c", 0.0)
         ),
-        "temperature_term": lambda: cal.TemperatureTerm(
+        "temperature_term": lambda t: cal.TemperatureTerm(
             t.text("channel"), t.number("reference_c"), t.number("gain")
         ),
-        "barometer_term": lambda: cal.BarometerTerm(
+        "barometer_term": lambda t: cal.BarometerTerm(
             t.text("channel"), t.number("reference_kpa", 101.3), t.number("gain", 1.0)
         ),
-        "thermal_polynomial": lambda: cal.ThermalPolynomial(
+        "thermal_polynomial": lambda t: cal.ThermalPolynomial(
             t.text("channel"), t.numbers("coefficients", length=6), t.number("gain", 1.0)
         ),
     }
     kind = t.text("kind", choices=tuple(kinds))
-    stage: cal.Stage = kinds[kind]() if kind in kinds else cal.Linear()
-    if kind in kinds:
-        t.done()
+    if kind not in kinds:
+        return cal.Linear()
+    stage = kinds[kind](t)
+    t.done()
     return stage

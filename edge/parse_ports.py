@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.quality import TimeRules
-from firmware_bridge.drivers.lines import LineFormat
+from firmware_bridge.line_format import MISSING, LineFormat
 
 if TYPE_CHECKING:
     from edge.fields import Table
@@ -56,35 +56,29 @@ def parse_port(t: Table) -> PortConfig:
     return port
 
 
-def _lines(t: Table) -> LineFormat:
+def _lines(t: Table) -> LineFormat | None:
     columns_table = t.table("columns", required=True)
     columns = [(name, columns_table.integer(name, high=4095)) for name, _ in columns_table.items()]
     if not columns:
         t.wrong("columns", "names the columns to read, e.g. {tilt = 2, rain = 5}")
     delimiter = t.text("delimiter", ",")
-    if delimiter != "whitespace" and len(delimiter) != 1:
-        t.wrong("delimiter", "one character, or 'whitespace'")
     time_column = t.integer("time_column", 0, high=4095) if t.has("time_column") else None
     record_column = t.integer("record_column", 0, high=4095) if t.has("record_column") else None
     count = t.integer("column_count", low=1, high=4096)
-    for key, column in (*columns, ("time_column", time_column), ("record_column", record_column)):
-        if column is not None and column >= count:
-            t.wrong("column_count", f"{count} columns, but {key} is column {column} (from zero)")
-    extra = {}
-    if t.has("comment"):
-        extra["comment"] = t.text("comment")
-    lines = LineFormat(
-        delimiter=delimiter or ",",
-        columns=tuple(columns),
-        column_count=count,
-        time_column=time_column,
-        time_format=t.text("time_format", "iso"),
-        utc_offset_minutes=round(t.number("utc_offset_minutes", 0.0, low=-1440, high=1440)),
-        record_column=record_column,
-        **extra,
-    )
+    try:
+        lines = LineFormat(
+            delimiter=delimiter or ",",
+            columns=tuple(columns),
+            column_count=count,
+            time_column=time_column,
+            time_format=t.text("time_format", "iso"),
+            utc_offset_minutes=round(t.number("utc_offset_minutes", 0.0, low=-1440, high=1440)),
+            record_column=record_column,
+            comment=t.text("comment", "#"),
+            missing=t.texts("missing", list(MISSING)),
+        )
+    except ValueError as error:
+        t.mistakes.add(t.path, str(error))
+        lines = None
     t.done()
     return lines
-
-
-__all__ = ["PortConfig", "parse_port"]

@@ -44,7 +44,7 @@ class Model(Protocol):
 
 def installed() -> tuple[str, ...]:
     """Return the runtimes whose package is present, most preferred first (nothing is loaded)."""
-    from importlib.util import find_spec  # noqa: PLC0415 - only asked at start
+    from importlib.util import find_spec
 
     found = []
     for name, module in _MODULES.items():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from edge.alarm import Alarm, AlarmChange
 from edge.autoencoder import Detector
@@ -72,7 +70,7 @@ class Station:
             self._since_ms = now_ms
         heard = self._heard
         for name, value in zip(self.channels, values, strict=True):
-            if value == value:  # noqa: PLR0124 - not NaN
+            if value == value:
                 heard[name] = now_ms
         if self.watch is None:
             return values, [], []
@@ -89,7 +87,9 @@ class Station:
         found = self._calibrators.get(key)
         if found is None:
             plans = tuple(
-                channel.plan if channel.port == reading.source else _absent(channel.plan)
+                channel.plan
+                if channel.port == reading.source
+                else replace(channel.plan, column="\0")  # it comes from another port
                 for channel in self.config.channels
             )
             found = Calibrator(self.name, plans, reading.channels, self._board, self._shared)
@@ -261,13 +261,3 @@ def check_schema(config: StationConfig, manifest: Manifest) -> None:
     if wrong:
         msg = f"station {config.name!r} does not fit bundle {manifest.label}: " + "; ".join(wrong)
         raise BundleError(msg)
-
-
-def _absent(plan: Any) -> Any:
-    """Return a plan that finds no column: the channel comes from another port."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(plan, column="\0")
-
-
-__all__ = ["Scored", "Station", "Watch", "check_schema", "np"]

@@ -43,11 +43,11 @@ class Frame:
     payload: bytes
 
     # Written out as one is made for every frame: half the time of the generated one.
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         version: int,
         flags: int,
-        type: int,  # noqa: A002
+        type: int,
         seq: int,
         boot: int,
         payload: bytes,

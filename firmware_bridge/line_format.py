@@ -17,9 +17,9 @@ MAX_TIME_MS = 7_258_118_400_000
 MISSING = ("", "NAN", "NaN", "nan", "INF", "-INF", "null", "-9999", "-99999")
 """What loggers write for "no value"; -9999 also matches -9999.0."""
 
-_UTC = timezone.utc  # noqa: UP017 - Python 3.10
+_UTC = timezone.utc
 _EPOCH = datetime(1970, 1, 1, tzinfo=_UTC)
-_PROBE = datetime(2031, 10, 25, 17, 46)  # noqa: DTZ001 - a format is tried on it
+_PROBE = datetime(2031, 10, 25, 17, 46)
 _SHORTEST_ISO = len("2031-10-25T17:46")
 
 
@@ -82,7 +82,7 @@ class LineFormat:
     def _try_time_format(self) -> None:
         try:
             text = _PROBE.strftime(self.time_format)
-            probed = datetime.strptime(text, self.time_format)  # noqa: DTZ007
+            probed = datetime.strptime(text, self.time_format)
             same = probed.replace(tzinfo=None) == _PROBE
         except (ValueError, OverflowError) as error:
             raise ValueError(f"time_format {self.time_format!r}: {error}") from None
@@ -104,7 +104,7 @@ class LineFormat:
         if self.time_format == "epoch_ms":
             return lambda text: _within(round(_number(text)) - offset_ms)
         pattern = self.time_format
-        return _reader(lambda text: datetime.strptime(text, pattern), self.utc_offset_minutes)  # noqa: DTZ007
+        return _reader(lambda text: datetime.strptime(text, pattern), self.utc_offset_minutes)
 
 
 def _reader(parse: Callable[[str], datetime], utc_offset_minutes: int) -> Callable[[str], int]:

@@ -115,7 +115,7 @@ class Port:
         """Give the device and, if there is not exactly one, the reason."""
         if not glob.has_magic(self.device):
             return self.device, ""
-        matches = sorted(glob.glob(self.device))  # noqa: PTH207 - a pattern of a whole path
+        matches = sorted(glob.glob(self.device))
         if len(matches) == 1:
             return matches[0], ""
         if not matches:
@@ -128,10 +128,8 @@ class Port:
             self._serial = serial.Serial(
                 device, self.baud, timeout=0, write_timeout=0, exclusive=True
             )
-        except termios.error as error:
-            return _reason(error.args[0] if error.args else None, str(error))
-        except (OSError, ValueError) as error:
-            return _reason(getattr(error, "errno", None), str(error))
+        except (OSError, ValueError, termios.error) as error:
+            return _reason(_errno(error), str(error))
         self._opened_as = device
         self._due_ms = None
         self._held = b""
@@ -182,6 +180,17 @@ class Port:
         if port is not None:
             with suppress(OSError, termios.error):  # gone: there is nothing left to close
                 port.close()
+
+
+def _errno(error: BaseException | None) -> int | None:
+    """Give the number of an error; pyserial hides that of termios behind its own."""
+    while error is not None:
+        number = error.args[0] if isinstance(error, termios.error) and error.args else None
+        number = number or getattr(error, "errno", None)
+        if isinstance(number, int):
+            return number
+        error = error.__context__
+    return None
 
 
 def _reason(number: int | None, text: str) -> str:

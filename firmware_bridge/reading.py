@@ -157,7 +157,7 @@ class Reading:
     """When its last byte arrived here, ms since 1970 UTC."""
 
     # Written out as one is made for every sample: half the time of the generated one.
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         source: str,
         time_ms: int,

@@ -19,7 +19,10 @@ from firmware_bridge.capture import (
 )
 
 CHUNKS = st.builds(
-    Chunk, st.integers(0, 10**13), st.sampled_from(["a", "node-1"]), st.binary(min_size=1, max_size=99)
+    Chunk,
+    st.integers(0, 10**13),
+    st.sampled_from(["a", "node-1"]),
+    st.binary(min_size=1, max_size=99),
 )
 
 

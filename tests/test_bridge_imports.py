@@ -41,6 +41,10 @@ def test_importing_the_bridge_is_light() -> None:
         "print(*(m for m in ('serial', 'numpy', 'socket', 'threading') if m in sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT.parent,
     )
     assert done.stdout.split() == []

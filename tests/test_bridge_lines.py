@@ -18,7 +18,7 @@ NUMBERED = LineFormat(",", (("tilt", 2),), 3, time_column=0, record_column=1)
 LINE = b"2020-01-01 00:00:00,1.5,20.25\r\n"
 
 
-def received(data: bytes, format: LineFormat = PLAIN) -> list[Reading | Dropped]:  # noqa: A002
+def received(data: bytes, format: LineFormat = PLAIN) -> list[Reading | Dropped]:
     return LineDriver("log", format).receive(data, NOW_MS)
 
 
@@ -27,9 +27,7 @@ def reasons(items: list[Reading | Dropped]) -> list[str]:
 
 
 def test_a_line_is_a_reading() -> None:
-    assert received(LINE) == [
-        Reading("log", T0_MS, -1, ("tilt", "pore"), (1.5, 20.25), NOW_MS)
-    ]
+    assert received(LINE) == [Reading("log", T0_MS, -1, ("tilt", "pore"), (1.5, 20.25), NOW_MS)]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
@@ -206,7 +204,9 @@ PIECES = st.one_of(
 
 
 @given(st.lists(PIECES, max_size=12), st.sampled_from([PLAIN, NUMBERED]), st.booleans())
-def test_any_bytes_whole_or_one_by_one(parts: list[bytes], format_: LineFormat, fresh: bool) -> None:
+def test_any_bytes_whole_or_one_by_one(
+    parts: list[bytes], format_: LineFormat, fresh: bool
+) -> None:
     data = b"".join(parts)
     whole, single = LineDriver("log", format_), LineDriver("log", format_)
     if fresh:

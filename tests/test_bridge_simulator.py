@@ -14,6 +14,7 @@ from firmware_bridge.drivers.lines import LineDriver, LineFormat
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.port import Port, PortState
 from firmware_bridge.reading import Driver, Dropped, Reading
+from firmware_bridge.sim_rows import CHANNELS, creep
 from firmware_bridge.simulator import (
     Faults,
     LinePty,
@@ -22,7 +23,6 @@ from firmware_bridge.simulator import (
     SimulatedNode,
     describe,
 )
-from firmware_bridge.sim_rows import CHANNELS, creep
 
 Items = list[Reading | Dropped]
 
@@ -88,7 +88,9 @@ def test_faults_on_the_wire_are_all_accounted_for() -> None:
     port = Port(node.device)
     with node:
         items = gathered(
-            port, driver, lambda items: bool(readings(items)) and readings(items)[-1].sequence > 1490
+            port,
+            driver,
+            lambda items: bool(readings(items)) and readings(items)[-1].sequence > 1490,
         )
         port.close()
     got = readings(items)
@@ -116,9 +118,7 @@ def test_a_node_that_comes_back_with_another_layout(tmp_path: Path) -> None:
 
 
 def test_rows_that_nobody_hears_are_lost_without_hold_and_the_node_goes_on() -> None:
-    node = PtyNode(
-        SimulatedNode(describe(CHANNELS)), creep(50), interval_s=0, hold=False
-    )
+    node = PtyNode(SimulatedNode(describe(CHANNELS)), creep(50), interval_s=0, hold=False)
     with node:
         end = time.monotonic() + 5
         while node.rows_unheard < 50 and time.monotonic() < end:

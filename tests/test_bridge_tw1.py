@@ -70,9 +70,7 @@ def test_a_node_is_asked_and_then_read() -> None:
     node, driver = pair(stats_every=1)
     assert driver.layout == CHANNELS
     reading = only_reading(driver.receive(sent(node, (1.234, 0.0)), NOW_MS + 5))
-    assert reading == Reading(
-        "node-1", NOW_MS + 5, 0, ("tilt", "pore"), (1.234, 0.0), NOW_MS + 5
-    )
+    assert reading == Reading("node-1", NOW_MS + 5, 0, ("tilt", "pore"), (1.234, 0.0), NOW_MS + 5)
     again = only_reading(driver.receive(sent(node, second=1), NOW_MS + 1005))
     assert again.channels is reading.channels
     health = driver.health()
@@ -116,9 +114,8 @@ def test_any_bytes_never_raise(parts: list[bytes]) -> None:
 def test_any_payload_in_a_sound_frame_never_raises(messages: list, known: bool) -> None:
     node, driver = pair() if known else (SimulatedNode(describe(CHANNELS)), Tw1Driver("x"))
     for kind, flags, payload in messages:
-        if kind == DATA and known:
-            payload = node.layout.schema.to_bytes(2, "little") + payload  # noqa: PLW2901
-        driver.receive(encode(Frame(VERSION, flags, kind, 1, 0, payload)), NOW_MS)
+        start = node.layout.schema.to_bytes(2, "little") if kind == DATA and known else b""
+        driver.receive(encode(Frame(VERSION, flags, kind, 1, 0, start + payload)), NOW_MS)
         driver.write_next(NOW_MS)
     assert driver.health().frames_ok >= len(messages)
 
@@ -196,7 +193,7 @@ def test_a_node_that_contradicts_itself_is_not_asked_without_pause() -> None:
         question = driver.write_next(now)
         asked += bool(question)
         if question:
-            answer = (liar if question[4:5] == b"\x01" or len(question) == 12 else other)
+            answer = liar if question[4:5] == b"\x01" or len(question) == 12 else other
             found += driver.receive(answer.receive(question), now)
     assert driver.layout is None
     assert 3 <= asked <= 20

@@ -29,7 +29,7 @@ class LineDriver:
     is refused or stands out.
     """
 
-    def __init__(self, source: str, format: LineFormat) -> None:  # noqa: A002 - the noun it is
+    def __init__(self, source: str, format: LineFormat) -> None:
         self.source = source
         self._format = format
         self._names = format.names
@@ -49,14 +49,14 @@ class LineDriver:
         self._rejected: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
 
-    def opened(self, now_ms: int) -> None:  # noqa: ARG002 - part of Driver
+    def opened(self, now_ms: int) -> None:
         """Forget the half line."""
         self._cut_short = len(self._held) or self._cut_short
         self._held = b""
         self._skipping = False
         self._joined = True
 
-    def write_next(self, now_ms: int) -> bytes:  # noqa: ARG002 - part of Driver
+    def write_next(self, now_ms: int) -> bytes:
         """Give nothing: such loggers are not asked."""
         return b""
 

@@ -65,7 +65,7 @@ class Tw1Driver:
         layout = self._interview.layout
         return None if layout is None else layout.channels
 
-    def opened(self, now_ms: int) -> None:  # noqa: ARG002 - part of Driver
+    def opened(self, now_ms: int) -> None:
         """Forget the half frame and ask anew who is there; what is known stays until then."""
         self._cut_short = self._decoder.reset() or self._cut_short
         self._interview.begin()
