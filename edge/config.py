@@ -222,12 +222,17 @@ def _station(t: Table, *, site: bool) -> StationConfig:
     return station
 
 
+def default_ceiling() -> tuple[tuple[str, int], ...]:
+    """Return the highest level that each kind of score may raise unless configured."""
+    return (("velocity", 4), ("forecast", 4), ("residual", 2), ("autoencoder", 2), ("pca", 2))
+
+
 def _alarm(t: Table) -> AlarmConfig:
     points = t.numbers("set_points", [1.0, 2.0, 4.0, 8.0], length=4)
     if list(points) != sorted(set(points)) or points[0] <= 0:
         t.wrong("set_points", "four rising values above 0, for levels 1 to 4")
     ceiling = t.table("max_level")
-    kinds = (("velocity", 4), ("forecast", 4), ("residual", 2), ("autoencoder", 2), ("pca", 2))
+    kinds = default_ceiling()
     alarm = AlarmConfig(
         set_points=(points[0], points[1], points[2], points[3]),
         deadband=t.number("deadband", 0.2, low=0.0, high=0.95),

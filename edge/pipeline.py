@@ -76,7 +76,8 @@ class Pipeline:
         if verdict.reason or not stations:
             return self._refuse(reading.source, verdict.reason or "no_station")
         self.accepted += 1
-        rows, scored, changes = [], [], []
+        rows, scored = [], []
+        changes = self.tick(reading.received_ms)
         for station in stations:
             values, new_scored, new_changes = station.receive(reading, rebased=verdict.rebased)
             rows.append(Row(station.name, reading.time_ms, reading.sequence, values))
@@ -86,7 +87,16 @@ class Pipeline:
 
     def tick(self, now_ms: int) -> list[AlarmChange]:
         """Look for silence. ``now_ms`` is on the clock of ``received_ms``."""
-        return [c for station in self.stations.values() for c in station.tick(now_ms)]
+        found: list[AlarmChange] = []
+        for station in self.stations.values():
+            if now_ms > station.due_ms:
+                found += station.tick(now_ms)
+        return found
+
+    def shift(self, delta_ms: int) -> None:
+        """Move all times of arrival: the clock of the gateway was set by so much."""
+        for station in self.stations.values():
+            station.shift(delta_ms)
 
     def _refuse(self, source: str, reason: str) -> Outcome:
         key = (source, reason)

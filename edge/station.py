@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from edge.score import Forecast, Score
     from firmware_bridge.reading import Reading
 
-TICK_MS = 200
-"""Silence is looked for at most so often."""
+NEVER_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +56,18 @@ class Station:
         self._calibrators: dict[tuple[str, tuple[str, ...]], Calibrator] = {}
         self._heard: dict[str, int] = {}
         self._since_ms: int | None = None
-        self._ticked_ms = 0
+        self.due_ms = 0
+        """Nothing can fall silent before this: a lower bound, so that readings need not look."""
 
     def receive(
         self, reading: Reading, *, rebased: bool
     ) -> tuple[list[float], list[Scored], list[AlarmChange]]:
         """Take one reading: its calibrated values, and the grid steps and changes it leads to."""
-        calibrator = self._calibrator(reading)
-        values = calibrator.apply(reading.values, reading.time_ms)
+        values = self.calibrate(reading)
         now_ms = reading.received_ms
-        if self._since_ms is None:
-            self._since_ms = now_ms
         heard = self._heard
         for name, value in zip(self.channels, values, strict=True):
-            if value == value:
+            if value == value:  # not NaN
                 heard[name] = now_ms
         if self.watch is None:
             return values, [], []
@@ -79,7 +76,13 @@ class Station:
             step = self.watch.score(observation)
             scored.append(step)
             changes += self._decide(step, now_ms)
+        if self.alarm.silent:
+            changes += self._returned(now_ms)
         return values, scored, changes
+
+    def calibrate(self, reading: Reading) -> list[float]:
+        """Return engineering values in the order of ``channels``, NaN for missing."""
+        return self._calibrator(reading).apply(reading.values, reading.time_ms)
 
     def _calibrator(self, reading: Reading) -> Calibrator:
         """Return the calibrator of a layout; a node that sends a new layout gets a new one."""
@@ -103,41 +106,68 @@ class Station:
         for score in step.scores:
             if score.armed:
                 self._heard["score " + score.kind] = now_ms
-        found: list[AlarmChange | None] = []
-        if step.scores and self.alarm.silent:
-            found.append(self._silence(now_ms))
-        time_ms = step.observation.time_ms
-        found.append(self.alarm.update(time_ms, now_ms, step.scores))
-        return [change for change in found if change is not None]
+        returned = self._returned(now_ms) if step.scores and self.alarm.silent else []
+        change = self.alarm.update(step.observation.time_ms, now_ms, step.scores)
+        return returned if change is None else [*returned, change]
 
     def tick(self, now_ms: int) -> list[AlarmChange]:
-        """Look for silence; the change carries the moment it was due, so replay agrees."""
+        """Look for what has fallen silent, in the order and at the times it was due.
+
+        However often this is called, the same changes come of it: replay agrees with the field.
+        """
+        if now_ms <= self.due_ms:
+            return []
         if self._since_ms is None:
             self._since_ms = now_ms
-        if 0 <= now_ms - self._ticked_ms < TICK_MS:
-            return []
-        self._ticked_ms = now_ms
-        change = self._silence(now_ms)
-        return [] if change is None else [change]
-
-    def _silence(self, now_ms: int) -> AlarmChange | None:
-        """Compare when each armed score and model channel was last heard with the limit."""
         if self.watch is None:
+            self.due_ms = NEVER_MS
             why = f"not armed: {self.unarmed}"
-            return self.alarm.silence(now_ms, ("models",), no_data=True, why=why)
+            change = self.alarm.silence(now_ms, ("models",), no_data=True, why=why)
+            return [] if change is None else [change]
+        silent = set(self.alarm.silent)
+        dues = {name: due for name, due in self._dues().items() if name not in silent}
+        found = []
+        for due in sorted({due for due in dues.values() if due < now_ms}):
+            silent.update(name for name in dues if dues[name] == due)
+            found += self._silence(due, silent)
+        self.due_ms = min((due for due in dues.values() if due >= now_ms), default=now_ms)
+        return found
+
+    def shift(self, delta_ms: int) -> None:
+        """Move all times of arrival: the clock of the gateway was set."""
+        self._heard = {name: at + delta_ms for name, at in self._heard.items()}
+        if self._since_ms is not None:
+            self._since_ms += delta_ms
+            self.due_ms += delta_ms
+
+    def _dues(self) -> dict[str, int]:
+        """Return when each armed score and model channel falls silent if nothing more comes."""
+        assert self.watch is not None
+        start = self._since_ms or 0
         limit = self.config.no_data_after_ms
-        start = self._since_ms if self._since_ms is not None else now_ms
         expected = (*self.watch.armed_kinds, *self.watch.channels)
-        last = {name: self._heard.get(name, start) for name in expected}
-        silent = tuple(name for name in expected if now_ms - last[name] > limit)
-        if silent == self.alarm.silent:
-            return None
+        return {name: self._heard.get(name, start) + limit for name in expected}
+
+    def _returned(self, now_ms: int) -> list[AlarmChange]:
+        """Look whether something that was silent reports again."""
+        limit = self.config.no_data_after_ms
+        silent = {
+            name
+            for name in self.alarm.silent
+            if name not in self._heard or self._heard[name] + limit < now_ms
+        }
+        self.due_ms = 0
+        return self._silence(now_ms, silent)
+
+    def _silence(self, at_ms: int, names: set[str]) -> list[AlarmChange]:
+        assert self.watch is not None
         kinds = self.watch.armed_kinds
-        no_data = all(kind in silent for kind in kinds)
-        names = ", ".join(silent)
-        why = f"nothing for {limit / 1000:g} s from {names}"
-        due = max((last[name] + limit for name in silent), default=now_ms)
-        return self.alarm.silence(min(due, now_ms), silent, no_data=no_data, why=why)
+        silent = tuple(sorted(names))
+        no_data = all(kind in names for kind in kinds)
+        limit_s = self.config.no_data_after_ms / 1000
+        why = f"nothing for {limit_s:g} s from {', '.join(silent)}"
+        change = self.alarm.silence(at_ms, silent, no_data=no_data, why=why)
+        return [] if change is None else [change]
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -149,10 +179,12 @@ class Station:
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
         """Continue from a snapshot; another bundle keeps the alarm and warms its models anew."""
-        self._since_ms = now_ms
+        self._since_ms, self.due_ms = now_ms, 0
         self.alarm.restore(state["alarm"])
         if self.watch is None:
             return []
+        if "models" in self.alarm.silent:  # it was unarmed: silent until its scores are heard
+            self.alarm.silent = tuple(sorted(self.watch.armed_kinds))
         if state["bundle"] != self.watch.label:
             return [f"{self.name}: bundle changed, models warm up anew; the alarm level is kept"]
         self.watch.restore(state["watch"])
@@ -180,7 +212,7 @@ class Watch:
             lateness_ms=config.lateness_ms,
         )
         self.features = Features(m.features, self.channels)
-        self._kinematics = Kinematics(m.kinematics, tuple(unit[t] for t in m.kinematics.targets))
+        self.kinematics = Kinematics(m.kinematics, tuple(unit[t] for t in m.kinematics.targets))
         self.forecaster = Forecaster(
             m.forecaster,
             bundle.forecaster.model,
@@ -206,11 +238,11 @@ class Watch:
         if observation.reset:
             self.features.reset()
             self.forecaster.reset()
-            self._kinematics.reset()
+            self.kinematics.reset()
             for detector in self.detectors:
                 detector.reset()
         row = observation.values.tolist()
-        scores = self._kinematics.score_one([row[i] for i in self._moving])
+        scores = self.kinematics.score_one([row[i] for i in self._moving])
         x = self.features.push(observation.values)
         found = self.forecaster.score_one(x, [row[i] for i in self._targets])
         if found:
@@ -226,7 +258,7 @@ class Watch:
         return {
             "grid": self.grid.snapshot(),
             "features": self.features.snapshot(),
-            "kinematics": self._kinematics.snapshot(),
+            "kinematics": self.kinematics.snapshot(),
             "forecaster": self.forecaster.snapshot(),
             "detectors": [detector.snapshot() for detector in self.detectors],
         }
@@ -235,7 +267,7 @@ class Watch:
         """Continue from a snapshot taken with the same bundle."""
         self.grid.restore(state["grid"])
         self.features.restore(state["features"])
-        self._kinematics.restore(state["kinematics"])
+        self.kinematics.restore(state["kinematics"])
         self.forecaster.restore(state["forecaster"])
         for detector, kept in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(kept)

@@ -1,0 +1,151 @@
+"""The command ``talus``: what a technician types at a gateway."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge import __version__
+from edge.errors import TalusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_EXAMPLES = """\
+examples:
+  talus check --config gateway.toml               what is wrong, and what to do
+  talus run --config gateway.toml                 serve until SIGTERM or Ctrl-C
+  talus replay flood.capture --config gateway.toml       the same alarms, without hardware
+  talus replay node=2024.csv --config gateway.toml --json > alarms.jsonl
+  talus bench                                     how fast is this board
+
+exit codes: 0 done, 1 something is wrong (it says what), 2 wrong usage
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="talus",
+        description="Landslide monitoring on a field gateway.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"talus {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="read the ports, watch the slopes, relay the alarms")
+    check = commands.add_parser("check", help="validate configuration, bundles, ports and broker")
+    replay = commands.add_parser("replay", help="run a capture, CSV or logger file, no hardware")
+    for each in (run, check, replay):
+        each.add_argument("--config", type=Path, required=True, metavar="gateway.toml")
+    run.add_argument("-v", "--verbose", action="store_true", help="log each rejected reading")
+    replay.add_argument("sources", nargs="+", metavar="[PORT=]FILE")
+    replay.add_argument("--json", action="store_true", help="one JSON object an alarm change")
+    bench = commands.add_parser("bench", help="p50 and p99 of each stage and runtime, here")
+    bench.add_argument("--bundle", type=Path, help="default: the demo bundle of this package")
+    bench.add_argument("--count", type=int, default=5000, help="readings to time")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = _parser().parse_args(argv)
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "run": _run,
+        "check": _check,
+        "replay": _replay,
+        "bench": _bench,
+    }
+    try:
+        return commands[args.command](args)
+    except TalusError as error:
+        print(f"talus {args.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # | head
+        sys.stderr.close()
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    import sqlite3
+
+    from edge.config import load_config
+    from edge.gateway import Gateway
+
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda which, _: asked.append(which))
+    config = load_config(args.config)
+    try:
+        gateway = Gateway(config)
+    except (OSError, sqlite3.Error) as error:
+        raise TalusError(f"gateway.data_dir: {config.data_dir}: {error}") from error
+    gateway.run(lambda: bool(asked))
+    totals = gateway.totals()
+    logging.getLogger("talus").info("stopped: %s", totals)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from edge.check import check
+
+    wrong = 0
+    for finding in check(args.config):
+        wrong += not finding.ok
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.path}: {finding.text}", flush=True)
+    if wrong:
+        print(f"{wrong} to mend")
+    return 1 if wrong else 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from collections import Counter
+
+    from edge.alarm import LEVELS
+    from edge.bundles import open_bundles
+    from edge.config import load_config
+    from edge.message import change_values, to_json
+    from edge.replay import recorded, replay
+
+    config = load_config(args.config)
+    bundles = open_bundles(config)
+    for name, bundle in bundles.items():
+        if isinstance(bundle, str):
+            print(f"station {name} is NOT WATCHED: {bundle}", file=sys.stderr)
+    counts: Counter[str] = Counter()
+    for item, outcome in replay(config, bundles, recorded(config, args.sources)):
+        counts["in"] += 1
+        if outcome is None or outcome.reason:
+            counts[outcome.reason if outcome else getattr(item, "reason", "")] += 1
+            continue
+        counts["accepted"] += 1
+        for change in outcome.changes:
+            if args.json:
+                print(to_json(change_values(change, config.name)).decode())
+                continue
+            word = "NO-DATA" if change.no_data else LEVELS[change.level]
+            print(f"{change.time_ms} {change.station} {change.level} {word} {change.reason}")
+    rejected = {k: v for k, v in sorted(counts.items()) if k not in ("in", "accepted")}
+    accounts = f"readings in {counts['in']}, accepted {counts['accepted']}, rejected {rejected}"
+    print(accounts, file=sys.stderr)
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from edge.bench import demo_bundle, report
+
+    for line in report(args.bundle or demo_bundle(), max(10, args.count)):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

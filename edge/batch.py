@@ -1,0 +1,81 @@
+"""Telemetry gathered until it is worth a message: rows and scores, a station each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge.message import TELEMETRY, Message, forecast_values, number, to_json
+
+if TYPE_CHECKING:
+    from edge.pipeline import Outcome
+    from edge.station import Scored, Station
+
+MAX_ROWS = 500
+"""Rows after which a message leaves before its time."""
+_SCORE_FIELDS = ("kind", "channel", "value", "threshold", "armed")
+
+
+class Batch:
+    """Rows and grid steps of all stations since the last flush."""
+
+    def __init__(self, prefix: str, gateway: str) -> None:
+        self._prefix = prefix
+        self._gateway = gateway
+        self._rows: dict[str, list[list[Any]]] = {}
+        self._steps: dict[str, list[dict[str, Any]]] = {}
+        self._readings: dict[str, int] = {}
+        self._count = 0
+        self.held = 0
+        """Readings that wait here."""
+
+    @property
+    def full(self) -> bool:
+        """Whether some station has enough for a message."""
+        return any(len(rows) >= MAX_ROWS for rows in self._rows.values())
+
+    def add(self, outcome: Outcome) -> None:
+        """Take what an accepted reading led to; the reading is counted with its first row."""
+        for i, row in enumerate(outcome.rows):
+            values = [number(v) for v in row.values]
+            rows = self._rows.setdefault(row.station, [])
+            rows.append([row.time_ms, row.sequence, *values])
+            self._readings[row.station] = self._readings.get(row.station, 0) + (i == 0)
+            self.held += i == 0
+        for scored in outcome.scored:
+            if scored.scores:
+                self._steps.setdefault(scored.observation.station, []).append(_step(scored))
+
+    def flush(self, stations: dict[str, Station], now_ms: int) -> list[Message]:
+        """Give what was gathered, a message a station."""
+        messages = []
+        for name, rows in self._rows.items():
+            self._count += 1
+            alarm = stations[name].alarm
+            values = {
+                "format": 1,
+                "id": f"{name}-{now_ms}-{self._count}",
+                "gateway": self._gateway,
+                "station": name,
+                "level": alarm.level,
+                "no_data": alarm.no_data,
+                "fields": ["time_ms", "sequence", *stations[name].channels],
+                "rows": rows,
+                "score_fields": _SCORE_FIELDS,
+                "steps": self._steps.get(name, []),
+            }
+            topic = f"{self._prefix}/{name}/telemetry"
+            readings = self._readings.get(name, 0)
+            messages.append(Message(topic, to_json(values), TELEMETRY, rows=readings))
+        self._rows, self._steps, self._readings, self.held = {}, {}, {}, 0
+        return messages
+
+
+def _step(scored: Scored) -> dict[str, Any]:
+    return {
+        "time_ms": scored.observation.time_ms,
+        "scores": [
+            [s.kind, s.channel, number(s.value), number(s.threshold), s.armed]
+            for s in scored.scores
+        ],
+        "forecasts": [forecast_values(f) for f in scored.forecasts],
+    }

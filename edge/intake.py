@@ -1,0 +1,72 @@
+"""One serial port and its driver: opened, read, written, counted."""
+
+from __future__ import annotations
+
+import selectors
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from firmware_bridge.drivers.lines import LineDriver
+from firmware_bridge.drivers.tw1 import Tw1Driver
+from firmware_bridge.port import Port, PortState
+
+if TYPE_CHECKING:
+    from edge.parse_ports import PortConfig
+    from firmware_bridge.reading import Driver
+
+
+def make_driver(port: PortConfig) -> Driver:
+    """Return the driver that a port's configuration asks for."""
+    if port.lines is not None:
+        return LineDriver(port.name, port.lines)
+    return Tw1Driver(port.name, clock=port.clock)
+
+
+class Intake:
+    """A port in the gateway's loop; ``selector`` wakes the loop when it can be read."""
+
+    def __init__(self, config: PortConfig, selector: selectors.BaseSelector) -> None:
+        self.name = config.name
+        self.driver = make_driver(config)
+        self.port = Port(config.device, config.baud)
+        self.state = "closed"
+        self.latest_ms: int | None = None
+        self._selector = selector
+        self._watched: int | None = None
+
+    def poll(self, now_ms: int) -> str:
+        """Open, close and write as is due; returns what changed, in words, "" for nothing."""
+        event = self.port.poll(now_ms)
+        if event is not None:
+            self.state = event.state.value
+            if event.reason:
+                self.state += f": {event.reason}"
+            if event.state is PortState.OPENED:
+                self.driver.opened(now_ms)
+        self._watch()
+        question = self.driver.write_next(now_ms) if self.port.is_open else b""
+        if question:
+            self.port.write(question)
+        return "" if event is None else f"port {self.name} ({event.device}): {self.state}"
+
+    def read(self) -> bytes:
+        """Give what has arrived."""
+        data = self.port.read()
+        self._watch()
+        return data
+
+    def _watch(self) -> None:
+        fileno = self.port.fileno()
+        if fileno == self._watched:
+            return
+        if self._watched is not None:
+            with suppress(KeyError, ValueError, OSError):
+                self._selector.unregister(self._watched)
+        if fileno is not None:
+            self._selector.register(fileno, selectors.EVENT_READ, self)
+        self._watched = fileno
+
+    def close(self) -> None:
+        """Close the port."""
+        self.port.close()
+        self._watch()

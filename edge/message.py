@@ -1,0 +1,101 @@
+"""What goes over MQTT: JSON texts under topics, with the priority the outbox gives them.
+
+Topics: ``<topic>/<gateway>/status`` (retained, last will), ``.../health``, and for each station
+``.../<station>/alarm``, ``.../<station>/state`` (retained) and ``.../<station>/telemetry``.
+Delivery is at least once; receivers drop a repeated ``id``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge.alarm import LEVELS
+
+if TYPE_CHECKING:
+    from edge.alarm import AlarmChange
+    from edge.score import Forecast, Score
+
+ALARM, HEALTH, TELEMETRY = 0, 1, 2
+"""Priorities: a lower number leaves first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One text to be published. ``rows`` is how many readings it accounts for."""
+
+    topic: str
+    payload: bytes
+    priority: int
+    retain: bool = False
+    rows: int = 0
+
+
+def to_json(values: dict[str, Any]) -> bytes:
+    """Encode compactly; NaN must have been made null."""
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+
+
+def number(value: float) -> float | None:
+    """Return a value fit for JSON: 7 significant digits, None for NaN and infinity."""
+    if value - value != 0.0:
+        return None
+    return float(f"{value:.7g}")
+
+
+def score_values(score: Score) -> dict[str, Any]:
+    """Return one score as JSON values."""
+    return {
+        "kind": score.kind,
+        "channel": score.channel,
+        "value": number(score.value),
+        "threshold": number(score.threshold),
+        "ratio": number(score.ratio),
+        "unit": score.unit,
+        "armed": score.armed,
+    }
+
+
+def forecast_values(forecast: Forecast) -> dict[str, Any]:
+    """Return one forecast as JSON values."""
+    return {
+        "channel": forecast.channel,
+        "horizon_ms": forecast.horizon_ms,
+        "quantiles": list(forecast.quantiles),
+        "values": [number(v) for v in forecast.values],
+    }
+
+
+def change_values(
+    change: AlarmChange, gateway: str, forecasts: tuple[Forecast, ...] = ()
+) -> dict[str, Any]:
+    """Return an alarm change with its evidence as JSON values."""
+    return {
+        "format": 1,
+        "id": change.id,
+        "gateway": gateway,
+        "station": change.station,
+        "time_ms": change.time_ms,
+        "received_ms": change.received_ms,
+        "level": change.level,
+        "level_name": LEVELS[change.level],
+        "previous_level": change.previous_level,
+        "no_data": change.no_data,
+        "silent": list(change.silent),
+        "reason": change.reason,
+        "bundle": change.bundle,
+        "evidence": [score_values(score) for score in change.evidence],
+        "forecasts": [forecast_values(forecast) for forecast in forecasts],
+    }
+
+
+def alarm_messages(
+    change: AlarmChange, prefix: str, gateway: str, forecasts: tuple[Forecast, ...] = ()
+) -> tuple[Message, Message]:
+    """Return the event and the retained state that stands after it."""
+    values = change_values(change, gateway, forecasts)
+    event = Message(f"{prefix}/{change.station}/alarm", to_json(values), ALARM)
+    keys = ("format", "id", "gateway", "station", "time_ms", "level", "level_name", "no_data")
+    state = {key: values[key] for key in (*keys, "silent", "reason", "bundle")}
+    return event, Message(f"{prefix}/{change.station}/state", to_json(state), ALARM, retain=True)

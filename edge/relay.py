@@ -1,0 +1,185 @@
+"""From the outbox to the broker: QoS 1, a message is done when its PUBACK has come.
+
+paho's network thread only puts what happened on a queue; the loop takes it from there.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.errors import TalusError
+from edge.message import to_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.config import MqttConfig
+    from edge.outbox import Outbox
+
+WINDOW = 64
+"""Messages on the air at most."""
+RETRY_MIN_S = 1
+RETRY_MAX_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class RelayHealth:
+    """How the way to the broker stands."""
+
+    connected: bool
+    reason: str
+    connections: int
+    published: int
+    on_the_air: int
+
+
+def make_client(config: MqttConfig, folder: Path, client_id: str) -> mqtt.Client:
+    """Return a client with the credentials of the configuration. Raises TalusError."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+    if config.username:
+        client.username_pw_set(config.username, _password(config, folder))
+    if config.ca_file:
+        try:
+            client.tls_set(
+                ca_certs=str(folder / config.ca_file),
+                certfile=str(folder / config.cert_file) if config.cert_file else None,
+                keyfile=str(folder / config.key_file) if config.key_file else None,
+            )
+        except (OSError, ValueError) as error:
+            msg = f"mqtt.ca_file, cert_file, key_file: cannot be used: {error}"
+            raise TalusError(msg) from error
+    return client
+
+
+def _password(config: MqttConfig, folder: Path) -> str | None:
+    if not config.password_file:
+        return None
+    path = folder / config.password_file
+    try:
+        if path.stat().st_mode & 0o077:
+            raise TalusError(f"mqtt.password_file: {path} can be read by others; chmod 600 {path}")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise TalusError(f"mqtt.password_file: {path}: {error.strerror}") from error
+
+
+class Relay:
+    """The MQTT side of one gateway."""
+
+    def __init__(self, config: MqttConfig, folder: Path, gateway: str, outbox: Outbox) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._gateway = gateway
+        self._status_topic = f"{config.topic}/{gateway}/status"
+        self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._flying: dict[int, int] = {}  # mid -> id in the outbox
+        self._undeleted: set[int] = set()
+        self._connected = False
+        self._reason = "not connected yet"
+        self._connections = 0
+        self.published_messages = 0
+        self.published_rows = 0
+        self.log: list[str] = []
+        self._client = make_client(config, folder, f"talus-{gateway}")
+        self._client.will_set(self._status_topic, self._status(online=False), qos=1, retain=True)
+        self._client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
+        self._client.max_queued_messages_set(2 * WINDOW)
+        self._client.on_connect = lambda *a: self._events.put(("connected", a[3]))
+        self._client.on_connect_fail = lambda *_: self._events.put(("failed", "no answer"))
+        self._client.on_disconnect = lambda *a: self._events.put(("disconnected", a[3]))
+        self._client.on_publish = lambda *a: self._events.put(("acknowledged", a[2]))
+
+    def start(self) -> None:
+        """Begin to connect, in the background and for as long as it takes."""
+        self._client.connect_async(self._config.host, self._config.port, self._config.keepalive_s)
+        self._client.loop_start()
+
+    def pump(self) -> int:
+        """Take what happened and send what may go; returns how many messages are on the air."""
+        acknowledged: list[int] = []
+        while True:
+            try:
+                kind, value = self._events.get_nowait()
+            except queue.Empty:
+                break
+            if kind == "acknowledged":
+                stored = self._flying.pop(value, None)
+                if stored is not None:
+                    acknowledged.append(stored)
+            else:
+                self._note(kind, value)
+        if acknowledged:
+            self.published_messages += len(acknowledged)
+            self._undeleted.update(acknowledged)
+        if self._undeleted:
+            rows = self._outbox.done(self._undeleted)
+            if rows is not None:
+                self.published_rows += rows
+                self._undeleted.clear()
+        if self._connected and len(self._flying) < WINDOW // 2:
+            self._send()
+        return len(self._flying)
+
+    def _send(self) -> None:
+        out = frozenset(self._flying.values()) | self._undeleted
+        for stored in self._outbox.waiting(WINDOW - len(self._flying), out):
+            m = stored.message
+            info = self._client.publish(m.topic, m.payload, qos=1, retain=m.retain)
+            if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
+                return
+            self._flying[info.mid] = stored.id
+
+    def _note(self, kind: str, value: Any) -> None:
+        was = self._connected, self._reason
+        if kind == "connected":
+            failed = value.is_failure
+            self._connected = not failed
+            self._reason = f"refused by the broker: {value}" if failed else ""
+            self._connections += not failed
+            if not failed:
+                online = self._status(online=True)
+                self._client.publish(self._status_topic, online, qos=1, retain=True)
+        else:
+            self._connected = False
+            where = f"{self._config.host}:{self._config.port}"
+            if kind == "failed":
+                self._reason = f"no connection to {where}"
+            elif not self._reason.startswith("refused"):
+                self._reason = f"lost the connection to {where}: {value}"
+        if was != (self._connected, self._reason):
+            self.log.append(f"broker: {self._reason or 'connected'}")
+
+    def _status(self, *, online: bool) -> bytes:
+        return to_json({"format": 1, "gateway": self._gateway, "online": online})
+
+    def health(self) -> RelayHealth:
+        """Give the state of the connection."""
+        return RelayHealth(
+            self._connected,
+            self._reason,
+            self._connections,
+            self.published_messages,
+            len(self._flying),
+        )
+
+    def stop(self, wait_s: float = 2.0) -> None:
+        """Send what may still go, say offline, and leave. What is not acknowledged stays."""
+        end = time.monotonic() + wait_s
+        while self._connected and time.monotonic() < end:
+            if not self.pump() and not self._outbox.waiting(1, frozenset()):
+                break
+            time.sleep(0.005)
+        if self._connected:
+            offline = self._client.publish(
+                self._status_topic, self._status(online=False), qos=1, retain=True
+            )
+            offline.wait_for_publish(max(0.1, end - time.monotonic()))
+        self.pump()
+        self._client.disconnect()
+        self._client.loop_stop()

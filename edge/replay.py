@@ -1,0 +1,144 @@
+"""Recorded readings through the same pipeline, without hardware: captures, CSV, logger files."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import TalusError
+from edge.intake import make_driver
+from edge.pipeline import Pipeline
+from firmware_bridge.capture import HEADER, CaptureError, read_capture
+from firmware_bridge.reading import Dropped, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edge.bundle import Bundle
+    from edge.config import Config
+    from edge.parse_ports import PortConfig
+    from edge.pipeline import Outcome
+
+Item = Reading | Dropped
+_TIME = "time"
+
+
+def recorded(config: Config, sources: Iterable[str]) -> Iterator[Item]:
+    """Give what is in the files, in the order of its arrival.
+
+    A source is PATH or PORT=PATH. A capture names its ports itself; a CSV starts with a header
+    ``time,<column>,...`` (ISO 8601, UTC unless it says otherwise, or epoch ms); anything else is
+    what a logger on a port with protocol "lines" sends. Raises TalusError naming file and line.
+    """
+    streams = [_stream(config, source) for source in sources]
+    return heapq.merge(*streams, key=lambda item: item.received_ms)
+
+
+def _stream(config: Config, source: str) -> Iterator[Item]:
+    known = {port.name: port for port in config.ports}
+    name, found, rest = source.partition("=")
+    path = Path(rest) if found and name in known else Path(source)
+    try:
+        with path.open("rb") as file:
+            first = file.readline(4096).decode("utf-8-sig", "replace").strip()
+    except OSError as error:
+        raise TalusError(f"{path}: {error.strerror}") from error
+    if first == HEADER:
+        return _capture(config, path)
+    if not (found and name in known) and len(known) > 1:
+        raise TalusError(f"{path}: say which port it is from: PORT={path}; {', '.join(known)}")
+    port = known[name] if found and name in known else config.ports[0]
+    if first.partition(",")[0].strip() == _TIME:
+        return _csv(port, path)
+    if port.lines is None:
+        what = f"port {port.name!r} speaks TW1: record it with [gateway] capture"
+        raise TalusError(f"{path}:1: neither a capture nor a CSV that starts with 'time,'; {what}")
+    return _lines(port, path)
+
+
+def _capture(config: Config, path: Path) -> Iterator[Item]:
+    drivers = {port.name: make_driver(port) for port in config.ports}
+    for driver in drivers.values():
+        driver.opened(0)
+    try:
+        for chunk in read_capture(path):
+            found = drivers.get(chunk.source)
+            if found is None:
+                known = ", ".join(drivers)
+                raise TalusError(f"{path}: holds port {chunk.source!r}, configured are: {known}")
+            yield from found.receive(chunk.data, chunk.received_ms)
+    except (CaptureError, OSError) as error:
+        raise TalusError(str(error)) from error
+
+
+def _csv(port: PortConfig, path: Path) -> Iterator[Item]:
+    """Give the rows of a CSV as readings that arrive when they were measured."""
+    from firmware_bridge.line_format import LineFormat
+
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        header = tuple(name.strip() for name in next(rows))
+        if len(set(header)) != len(header) or len(header) < 2:
+            raise TalusError(f"{path}:1: column names must differ, and one must follow 'time'")
+        readers = [
+            LineFormat(",", (("x", 1),), 2, time_column=0, time_format=kind).time_reader()
+            for kind in ("epoch_ms", "iso")
+        ]
+        for row in rows:
+            if not row:
+                continue
+            where = f"{path}:{rows.line_num}"
+            if len(row) != len(header):
+                raise TalusError(f"{where}: {len(row)} columns, the header has {len(header)}")
+            epoch = row[0].strip().lstrip("-").isdigit()
+            try:
+                time_ms = readers[0 if epoch else 1](row[0].strip())
+            except (ValueError, OverflowError) as error:
+                raise TalusError(f"{where}: time {row[0][:40]!r}: {error}") from error
+            values = tuple(_value(cell, where) for cell in row[1:])
+            yield Reading(port.name, time_ms, rows.line_num, header[1:], values, time_ms)
+
+
+def _value(cell: str, where: str) -> float:
+    text = cell.strip()
+    if not text or text.lower() in ("nan", "null", "na"):
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise TalusError(f"{where}: {text[:40]!r} is no number; leave it empty") from error
+    return value if math.isfinite(value) else math.nan
+
+
+def _lines(port: PortConfig, path: Path) -> Iterator[Item]:
+    """Give the lines of a logger's file as if each had arrived at its own time."""
+    assert port.lines is not None
+    if port.lines.time_column is None:
+        raise TalusError(f"{path}: port {port.name!r} has no time_column: when was each line?")
+    driver = make_driver(port)
+    at_ms = 0
+    with path.open("rb") as file:
+        for line in file:
+            for item in driver.receive(line, at_ms):
+                if isinstance(item, Dropped):
+                    yield item
+                    continue
+                at_ms = max(at_ms, item.time_ms)
+                yield Reading(
+                    item.source, item.time_ms, item.sequence, item.channels, item.values, at_ms
+                )
+
+
+def replay(
+    config: Config, bundles: dict[str, Bundle | str], items: Iterable[Item]
+) -> Iterator[tuple[Item, Outcome | None]]:
+    """Run items through a pipeline; gives each with what became of it (None: dropped)."""
+    pipeline = Pipeline(config, bundles)
+    for item in items:
+        if isinstance(item, Dropped):
+            yield item, None
+        else:
+            yield item, pipeline.receive(item)
