@@ -167,7 +167,7 @@ class Calibrator:
             if curve is None:
                 y = gain * x + offset
             else:
-                y = curve(x, time_ms) if -MAX_RAW < x < MAX_RAW else _NAN
+                y = curve(x, time_ms) if -MAX_RAW < x < MAX_RAW else math.inf
             if low <= y <= high:
                 out[place] = y
                 if post is not None:

@@ -122,7 +122,7 @@ def load_config(path: Path, *, site: bool = False) -> Config:
     except OSError as error:
         mistakes.add("file", f"cannot be read: {error.strerror or error}")
         data = {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also too long a number, too deep a nesting
         mistakes.add("file", f"not TOML: {error}")
         data = {}
     mistakes.raise_if_any()

@@ -90,7 +90,8 @@ class Table:
             self.wrong(key, f"must be a number, is {_kind(value)}")
             return low if low > -1e300 else 0.0
         if not low <= value <= high:
-            self.wrong(key, f"{value} is outside {low:g} .. {high:g}")
+            self.wrong(key, f"{_kind(value)} is outside {low:g} .. {high:g}")
+            return low if low > -1e300 else 0.0
         return float(value)
 
     def integer(
@@ -104,7 +105,8 @@ class Table:
             self.wrong(key, f"must be a whole number, is {_kind(value)}")
             return low
         if not low <= value <= high:
-            self.wrong(key, f"{value} is outside {low} .. {high}")
+            self.wrong(key, f"{_kind(value)} is outside {low} .. {high}")
+            return low
         return value
 
     def flag(self, key: str, default: Any = _REQUIRED) -> bool:
@@ -122,11 +124,14 @@ class Table:
         if any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in found):
             self.wrong(key, "must be a list of numbers")
             return (0.0,) * (length or 1)
-        if not all(math.isfinite(v) for v in found):
+        finite = all(-1e300 <= v <= 1e300 for v in found)
+        fits = length is None or len(found) == length
+        if not finite:
             self.wrong(key, "holds a number that is not finite")
-        if length is not None and len(found) != length:
+        if not fits:
             self.wrong(key, f"must hold {length} numbers, holds {len(found)}")
-            return (0.0,) * length
+        if not (finite and fits):
+            return (0.0,) * (length or 1)
         return tuple(float(v) for v in found)
 
     def texts(self, key: str, default: Any = _REQUIRED) -> tuple[str, ...]:
@@ -179,5 +184,7 @@ class Table:
 
 
 def _kind(value: object) -> str:
+    if type(value) is int and abs(value) >= 2**63:  # one of 5000 digits cannot be written
+        return "a number of more than 63 bits"
     names = {dict: "a table", list: "a list", str: "a text", bool: "true/false"}
     return names.get(type(value), f"{value!r}"[:40])

@@ -73,7 +73,7 @@ class Grid:
             return out
         if self._next is None:
             self._next = key
-        elif key - self._next > MAX_FILL + MAX_OPEN:
+        elif key - max(self._cells, default=self._next - 1) > MAX_FILL + 1:
             out += self._close_all()
             self._next, self._break = key, True
         cell = self._cells.get(key)
@@ -118,8 +118,6 @@ class Grid:
         out = []
         while self._cells:
             assert self._next is not None
-            if self._next not in self._cells:
-                self._next = min(self._cells)
             out.append(self._close(self._next))
         return out
 
@@ -138,7 +136,7 @@ class Grid:
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
         return {
-            "cells": {str(k): [c.counts, c.sums] for k, c in self._cells.items()},
+            "cells": {str(k): [[*c.counts], [*c.sums]] for k, c in self._cells.items()},
             "next": self._next,
             "newest_ms": self._newest_ms,
             "break": self._break,

@@ -83,5 +83,7 @@ def _stage(t: Table) -> cal.Stage:
     if kind not in kinds:
         return cal.Linear()
     stage = kinds[kind](t)
+    if isinstance(stage, cal.Polynomial) and not stage.coefficients:
+        t.wrong("coefficients", "at least one needed")
     t.done()
     return stage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def _lines(t: Table) -> LineFormat | None:
             comment=t.text("comment", "#"),
             missing=t.texts("missing", list(MISSING)),
         )
-    except ValueError as error:
+    except (ValueError, re.error) as error:  # strptime: '%Y %Y' is a regex error
         t.mistakes.add(t.path, str(error))
         lines = None
     t.done()

@@ -1,0 +1,1 @@
+"""What runs on the workstation: training, conversion, parity, the gate, bundles, the demo."""

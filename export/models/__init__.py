@@ -1,0 +1,1 @@
+"""From history to a bundle: windows, training, conversion, parity, gate."""

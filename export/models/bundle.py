@@ -1,0 +1,81 @@
+"""A bundle onto disk: written aside, flushed, and put in place in one step."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.bundle import load_bundle
+from edge.config import RuntimeConfig
+from edge.errors import TalusError
+from edge.manifest import FORMAT
+from edge.runtime import RUNTIMES, load
+
+if TYPE_CHECKING:
+    from edge.manifest import Manifest
+    from edge.runtime import Model
+    from export.models.artifacts import Exported
+
+
+def first_model(exported: Exported) -> Model:
+    """Load the artifact and runtime that a gateway would take first."""
+    for runtime in RUNTIMES:
+        for artifact in exported.artifacts:
+            if runtime in artifact.runtimes:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder) / artifact.file
+                    path.write_bytes(exported.files[artifact.file])
+                    return load(path, runtime)
+    raise TalusError("no artifact that a runtime installed here can run")
+
+
+def write_bundle(
+    out: Path,
+    manifest: Manifest,
+    files: dict[str, bytes],
+    golden: dict[str, dict[str, object]],
+) -> None:
+    """Write a bundle and load it as a gateway would. Raises TalusError, leaving ``out`` alone.
+
+    An existing folder is replaced only if it is a bundle.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").exists():
+        raise TalusError(f"{out}: exists and is no bundle; choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    every = dict(files)
+    for name, vectors in golden.items():
+        every[name] = json.dumps(vectors, separators=(",", ":")).encode()
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        for name, data in {**every, "manifest.json": manifest_json(manifest, every)}.items():
+            with (aside / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        aside.chmod(0o755)
+        load_bundle(aside, RuntimeConfig(tuple(RUNTIMES), "auto"))
+        old = aside.with_name(aside.name + ".old")
+        if out.exists():
+            out.rename(old)
+        aside.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def manifest_json(manifest: Manifest, files: dict[str, bytes]) -> bytes:
+    """Return manifest.json for these files."""
+    values: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(manifest)}
+    values["files"] = {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+        for name, data in sorted(files.items())
+    }
+    values["metrics"] = {key: round(value, 6) for key, value in manifest.metrics}
+    return json.dumps(values, indent=1).encode() + b"\n"
