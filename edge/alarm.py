@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("normal", "attention", "caution", "warning", "alarm")
 _TOP = len(LEVELS) - 1
+_NEVER: list[int | None] = [None] * _TOP
 _BY_CHANNEL = ("velocity", "forecast", "residual")
 """Kinds that score every target; a detector gives one score and names a channel to blame."""
 
@@ -61,6 +62,7 @@ class Alarm:
         self._above: list[int | None] = [None] * _TOP
         self._below: list[int | None] = [None] * _TOP
         self._seen: set[tuple[str, str]] = set()
+        self._armed = 0  # armed scores of the last step: more of them, and _seen must grow
         self._count = 0
         self._time_ms = 0
 
@@ -75,6 +77,8 @@ class Alarm:
         """Take the scores of one grid step; scores in shadow are passed over."""
         self._time_ms = time_ms
         top = self._clock(time_ms, scores)
+        if not self.level and self._above == _NEVER:
+            return None
         level = self._risen(time_ms)
         if level <= self.level:
             level = self._fallen(time_ms)
@@ -109,27 +113,40 @@ class Alarm:
     def _clock(self, time_ms: int, scores: tuple[Score, ...]) -> Score | None:
         """Start and stop the delay clocks of every level; return the leading score."""
         points, band = self._rules.set_points, 1.0 - self._rules.deadband
-        highest, kept, top, best = 0, 0, None, -1.0
-        present = set()
+        highest, kept, top, lowest = 0, 0, None, points[0] * band
+        best = (0, -1.0)
+        armed = 0
         for score in scores:
             ceiling = self._ceiling.get(score.kind, 0)
             if not score.armed or not ceiling:
                 continue
-            present.add((score.kind, score.channel if score.kind in _BY_CHANNEL else ""))
-            ratio = score.ratio
-            if ratio > best:
-                best, top = ratio, score
-            if ratio >= points[0] * band:
-                highest = max(highest, min(ceiling, sum(ratio >= p for p in points)))
+            armed += 1
+            ratio = score.value / score.threshold
+            reached = 0
+            if ratio >= lowest:
+                reached = min(ceiling, sum(ratio >= p for p in points))
+                highest = max(highest, reached)
                 kept = max(kept, min(ceiling, sum(ratio >= p * band for p in points)))
+            if (reached, ratio) > best:  # the one that led there, not one capped below it
+                best, top = (reached, ratio), score
+        calm = not self.level and not highest and self._above == _NEVER
+        if calm and armed == self._armed:
+            return top
+        self._armed = armed
+        present = self._present(scores)
         self._seen |= present
         whole = len(present) == len(self._seen)
-        if not self.level and not highest and not any(self._above):
-            return top
         for i in range(_TOP):
             self._above[i] = (self._above[i] or time_ms) if i < highest else None
             self._below[i] = (self._below[i] or time_ms) if i >= kept and whole else None
         return top
+
+    def _present(self, scores: tuple[Score, ...]) -> set[tuple[str, str]]:
+        return {
+            (score.kind, score.channel if score.kind in _BY_CHANNEL else "")
+            for score in scores
+            if score.armed and self._ceiling.get(score.kind, 0)
+        }
 
     def _risen(self, time_ms: int) -> int:
         delay = self._rules.on_delay_ms

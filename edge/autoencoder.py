@@ -28,13 +28,20 @@ class Detector:
         self._model = model
         self._channels = channels
         self._size = len(features.terms)
-        self._weights = np.zeros((self._size, len(channels)), dtype=np.float32)
+        weights = np.zeros((self._size, len(channels)), dtype=np.float32)
         for i, term in enumerate(features.terms):
-            self._weights[i, channels.index(term.channel)] = 1.0
-        share = self._weights.sum(axis=0) * np.array(spec.channel_scale) * spec.window_steps
-        self._weights /= np.where(share > 0, share, 1.0)
+            weights[i, channels.index(term.channel)] = 1.0
+        share = weights.sum(axis=0) * np.array(spec.channel_scale) * spec.window_steps
+        weights /= np.where(share > 0, share, 1.0).astype(np.float32)
+        # One row for each value of the flat window: the mean of a channel is then one product.
+        self._weights = np.tile(weights, (spec.window_steps, 1))
+        self._error = np.zeros(spec.window_steps * self._size, dtype=np.float32)
         # Twice the window: writing each row twice keeps the window one contiguous view.
         self._ring = np.zeros((2 * spec.window_steps, self._size), dtype=np.float32)
+        window = spec.window_steps
+        spans = [self._ring[i + 1 : i + 1 + window] for i in range(window)]
+        self._views = [span.reshape(1, window, self._size) for span in spans]
+        self._flat = [view.reshape(-1) for view in self._views]
         self._place = 0
         self._filled = 0
 
@@ -55,18 +62,18 @@ class Detector:
         self._filled += 1
         if self._filled < window:
             return None
-        view = self._ring[place + 1 : place + 1 + window]
-        y, _ = self._model.step(view.reshape(1, window, self._size))
-        error = view - y.reshape(window, self._size)
+        y, _ = self._model.step(self._views[place])
+        error = self._error
+        np.subtract(self._flat[place], y.ravel(), out=error)
         np.multiply(error, error, out=error)
-        by_channel = np.add.reduce(error, axis=0) @ self._weights
-        worst = int(by_channel.argmax())
-        value = float(by_channel[worst])
-        if value != value or value == float("inf"):
+        by_channel = error.dot(self._weights).tolist()
+        value = max(by_channel)
+        total = sum(by_channel)
+        if total - total != 0.0:  # nonsense is not calm: no score, and silence alarms
             self.reset()
             return None
-        spec = self._spec
-        return Score(spec.name, self._channels[worst], value, spec.threshold, "1", spec.armed)
+        spec, worst = self._spec, self._channels[by_channel.index(value)]
+        return Score(spec.name, worst, value, spec.threshold, "1", spec.armed)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

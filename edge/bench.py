@@ -95,16 +95,14 @@ class Stream:
     def __init__(self, manifest: Manifest, seed: int = 0) -> None:
         self._step_us = manifest.step_ms * 1000
         self._random = np.random.default_rng(seed)
-        level = {
-            term.channel: (mean, sd)
-            for term, mean, sd in zip(
-                manifest.features.terms, manifest.features.mean, manifest.features.sd, strict=True
-            )
-            if term.transform == "level"
-        }
+        f = manifest.features
         names = [spec.name for spec in manifest.channels]
-        self._mean = np.array([level.get(name, (0.0, 1.0))[0] for name in names])
-        self._sd = np.array([level.get(name, (0.0, 1.0))[1] for name in names])
+        self._mean, self._sd = np.zeros(len(names)), np.ones(len(names))
+        for term, mean, sd in zip(f.terms, f.mean, f.sd, strict=True):
+            place = names.index(term.channel)
+            if term.transform == "level":
+                self._mean[place] = mean
+            self._sd[place] = min(self._sd[place], sd)
         spread = math.inf
         channels = [
             Channel(name, Quantity.OTHER, Unit.RAW, -spread, spread, 1000) for name in names
@@ -125,7 +123,7 @@ class Stream:
     def frames(self, count: int) -> Iterator[bytes]:
         """Give the next frames."""
         for _ in range(count):
-            row = self._mean + 0.1 * self._sd * self._random.standard_normal(len(self._mean))
+            row = self._mean + 0.2 * self._sd * self._random.standard_normal(len(self._mean))
             yield self._node.sample([float(v) for v in row], self._t_us)[0]
             self._t_us += self._step_us
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import selectors
@@ -83,6 +84,9 @@ class Gateway:
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until ``stop`` is true, then leave in order."""
         self.relay.start()
+        # What stands now stays: the collector need not walk through it at every turn.
+        gc.collect()
+        gc.freeze()
         try:
             while not stop():
                 self.turn()

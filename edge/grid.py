@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+_NAN = float("nan")
 MAX_FILL = 96
 """Empty steps emitted for a gap; a longer gap is a break (and never a flood)."""
 MAX_OPEN = 4
@@ -27,7 +25,7 @@ class Observation:
 
     station: str
     time_ms: int
-    values: npt.NDArray[np.float64]
+    values: tuple[float, ...]
     reset: bool
 
 
@@ -55,6 +53,8 @@ class Grid:
         self._step_ms = step_ms
         self._aggregates = aggregates
         self._n = len(aggregates)
+        self._mean = tuple(aggregate == "mean" for aggregate in aggregates)
+        self._nothing = (_NAN,) * self._n
         self._full = readings_per_step
         self._lateness_ms = lateness_ms
         self._only_mean_or_sum = not ({"last", "max"} & set(aggregates))
@@ -76,6 +76,11 @@ class Grid:
         elif key - max(self._cells, default=self._next - 1) > MAX_FILL + 1:
             out += self._close_all()
             self._next, self._break = key, True
+        if self._full == 1 and key == self._next and not self._cells:
+            total = sum(values)
+            if total == total:  # whole at once, as a node sends it: no cell need be opened
+                self._newest_ms = max(self._newest_ms, time_ms)
+                return [*out, self._give(key, tuple(values))]
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = _Cell(self._n)
@@ -91,6 +96,10 @@ class Grid:
 
     def _add(self, cell: _Cell, values: list[float]) -> None:
         counts, sums = cell.counts, cell.sums
+        if self._only_mean_or_sum and sum(values) == sum(values):  # nothing missing: most often
+            cell.counts = [count + 1 for count in counts]
+            cell.sums = [total + v for total, v in zip(sums, values, strict=True)]
+            return
         for i, v in enumerate(values):
             if v != v:
                 continue
@@ -123,12 +132,17 @@ class Grid:
 
     def _close(self, key: int) -> Observation:
         cell = self._cells.pop(key, None)
-        values = np.full(self._n, np.nan)
+        values = self._nothing
         if cell is not None:
-            for i, count in enumerate(cell.counts):
-                if count:
-                    mean = count > 1 and self._aggregates[i] == "mean"
-                    values[i] = cell.sums[i] / count if mean else cell.sums[i]
+            values = tuple(
+                [
+                    (total / count if mean and count > 1 else total) if count else _NAN
+                    for count, total, mean in zip(cell.counts, cell.sums, self._mean, strict=True)
+                ]
+            )
+        return self._give(key, values)
+
+    def _give(self, key: int, values: tuple[float, ...]) -> Observation:
         reset, self._break = self._break, False
         self._next = key + 1
         return Observation(self._station, key * self._step_ms, values, reset)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from edge.alarm import LEVELS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edge.alarm import AlarmChange
     from edge.score import Forecast, Score
 
@@ -68,7 +70,7 @@ def forecast_values(forecast: Forecast) -> dict[str, Any]:
 
 
 def change_values(
-    change: AlarmChange, gateway: str, forecasts: tuple[Forecast, ...] = ()
+    change: AlarmChange, gateway: str, forecasts: Iterable[Forecast] = ()
 ) -> dict[str, Any]:
     """Return an alarm change with its evidence as JSON values."""
     return {
@@ -91,7 +93,7 @@ def change_values(
 
 
 def alarm_messages(
-    change: AlarmChange, prefix: str, gateway: str, forecasts: tuple[Forecast, ...] = ()
+    change: AlarmChange, prefix: str, gateway: str, forecasts: Iterable[Forecast] = ()
 ) -> tuple[Message, Message]:
     """Return the event and the retained state that stands after it."""
     values = change_values(change, gateway, forecasts)

@@ -68,7 +68,7 @@ def load(path: Path, runtime: str) -> Model:
     except RuntimeMissingError:
         raise
     except Exception as error:  # the runtimes raise whatever their C++ side names
-        text = f"runtime {runtime} cannot run {path.name}: {str(error).strip()[:300]}"
+        text = f"runtime {runtime} cannot run {path.name}: {' '.join(str(error).split())[:300]}"
         raise RuntimeMissingError(text) from error
 
 

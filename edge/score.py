@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Score:
     """One piece of evidence: ``value`` against the ``threshold`` shipped in the bundle.
 
@@ -20,10 +24,26 @@ class Score:
     unit: str
     armed: bool
 
+    # Written out as several are made for every step: half the time of the generated one.
+    def __init__(
+        self, kind: str, channel: str, value: float, threshold: float, unit: str, armed: bool
+    ) -> None:
+        _set_kind(self, kind)
+        _set_channel(self, channel)
+        _set_value(self, value)
+        _set_threshold(self, threshold)
+        _set_unit(self, unit)
+        _set_armed(self, armed)
+
     @property
     def ratio(self) -> float:
         """Value over threshold: 1.0 stands at the threshold."""
         return self.value / self.threshold
+
+
+_set_kind, _set_channel, _set_value, _set_threshold, _set_unit, _set_armed = (
+    vars(Score)[name].__set__ for name in Score.__slots__
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +54,28 @@ class Forecast:
     horizon_ms: int
     quantiles: tuple[float, ...]
     values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """All forecasts of one step, spelt out only when somebody iterates over them.
+
+    ``rows`` holds the values of each (channel, horizon) in turn, not yet sorted.
+    """
+
+    keys: tuple[tuple[str, int], ...] = ()
+    quantiles: tuple[float, ...] = ()
+    rows: tuple[list[float], ...] = ()
+
+    def __iter__(self) -> Iterator[Forecast]:
+        """Give a Forecast for each channel and horizon."""
+        for (channel, horizon_ms), values in zip(self.keys, self.rows, strict=True):
+            # Monotone rearrangement of crossing quantiles: Chernozhukov et al. 2010.
+            yield Forecast(channel, horizon_ms, self.quantiles, tuple(sorted(values)))
+
+    def __len__(self) -> int:
+        """Return how many there are; 0 while the model warms up."""
+        return len(self.rows)
+
+
+NONE_YET = Forecasts()

@@ -13,12 +13,13 @@ from edge.features import Features
 from edge.grid import Grid, Observation
 from edge.gru import Forecaster
 from edge.kinematics import Kinematics
+from edge.score import NONE_YET
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.config import StationConfig
     from edge.manifest import Manifest
-    from edge.score import Forecast, Score
+    from edge.score import Forecasts, Score
     from firmware_bridge.reading import Reading
 
 NEVER_MS = 2**62
@@ -30,7 +31,7 @@ class Scored:
 
     observation: Observation
     scores: tuple[Score, ...]
-    forecasts: tuple[Forecast, ...]
+    forecasts: Forecasts
 
 
 class Station:
@@ -241,9 +242,9 @@ class Watch:
             self.kinematics.reset()
             for detector in self.detectors:
                 detector.reset()
-        row = observation.values.tolist()
+        row = observation.values
         scores = self.kinematics.score_one([row[i] for i in self._moving])
-        x = self.features.push(observation.values)
+        x = self.features.push(row)
         found = self.forecaster.score_one(x, [row[i] for i in self._targets])
         if found:
             scores += found
@@ -251,7 +252,7 @@ class Watch:
             score = detector.score_one(x)
             if score is not None:
                 scores += (score,)
-        return Scored(observation, scores, self.forecaster.forecasts() if found else ())
+        return Scored(observation, scores, self.forecaster.forecasts() if found else NONE_YET)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

@@ -100,7 +100,7 @@ def load_history(
         raise TalusError(
             f"{len(steps)} grid steps of {station!r} in the history; {_MIN_STEPS} needed"
         )
-    values = np.stack([o.values for o in steps])
+    values = np.array([o.values for o in steps])
     channels = tuple(channel.name for channel in config.station(station).channels)
     for i, name in enumerate(channels):
         if np.isnan(values[:, i]).all():
@@ -134,7 +134,7 @@ def feature_rows(spec: FeatureSpec, history: History) -> tuple[Singles, Flags]:
     for i, values in enumerate(history.values):
         if history.reset[i]:
             features.reset()
-        x = features.push(values)
+        x = features.push(values.tolist())
         if x is not None:
             rows[i] = x
             known[i] = True
