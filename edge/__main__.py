@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    import json
     import sqlite3
 
     from edge.config import load_config
@@ -89,8 +90,7 @@ def _run(args: argparse.Namespace) -> int:
     except (OSError, sqlite3.Error) as error:
         raise TalusError(f"gateway.data_dir: {config.data_dir}: {error}") from error
     gateway.run(lambda: bool(asked))
-    totals = gateway.totals()
-    logging.getLogger("talus").info("stopped: %s", totals)
+    logging.getLogger("talus").info("stopped: %s", json.dumps(gateway.totals()))
     return 0
 
 

@@ -62,7 +62,6 @@ class Alarm:
         self._above: list[int | None] = [None] * _TOP
         self._below: list[int | None] = [None] * _TOP
         self._seen: set[tuple[str, str]] = set()
-        self._armed = 0  # armed scores of the last step: more of them, and _seen must grow
         self._count = 0
         self._time_ms = 0
 
@@ -70,6 +69,12 @@ class Alarm:
         """Stop all delay clocks: the time line broke, durations across the break mean nothing."""
         self._above = [None] * _TOP
         self._below = [None] * _TOP
+
+    def forget_scores(self) -> None:
+        """Forget which scores there were: another bundle has others. The level is kept."""
+        self._seen = set()
+        self.silent = ()
+        self.restart_clocks()
 
     def update(
         self, time_ms: int, received_ms: int, scores: tuple[Score, ...]
@@ -85,9 +90,12 @@ class Alarm:
         if level == self.level:
             return None
         verb = "rose to" if level > self.level else "fell to"
-        reason = f"level {verb} {level} ({LEVELS[level]})"
-        if top is not None:
-            reason += f": {describe(top)}"
+        reason = f"level {verb} {level} ({LEVELS[level]}): "
+        if level < self.level:
+            hours = self._rules.off_delay_ms / 3.6e6
+            reason += f"all scores have stood below set point {level + 1} for {hours:g} h"
+        elif top is not None:
+            reason += describe(top)
         return self._change(received_ms, level, reason, scores)
 
     def silence(
@@ -115,12 +123,13 @@ class Alarm:
         points, band = self._rules.set_points, 1.0 - self._rules.deadband
         highest, kept, top, lowest = 0, 0, None, points[0] * band
         best = (0, -1.0)
-        armed = 0
+        present = set()
         for score in scores:
-            ceiling = self._ceiling.get(score.kind, 0)
+            kind = score.kind
+            ceiling = self._ceiling.get(kind, 0)
             if not score.armed or not ceiling:
                 continue
-            armed += 1
+            present.add((kind, score.channel if kind in _BY_CHANNEL else ""))
             ratio = score.value / score.threshold
             reached = 0
             if ratio >= lowest:
@@ -129,24 +138,14 @@ class Alarm:
                 kept = max(kept, min(ceiling, sum(ratio >= p * band for p in points)))
             if (reached, ratio) > best:  # the one that led there, not one capped below it
                 best, top = (reached, ratio), score
-        calm = not self.level and not highest and self._above == _NEVER
-        if calm and armed == self._armed:
-            return top
-        self._armed = armed
-        present = self._present(scores)
         self._seen |= present
+        if not self.level and not highest and self._above == _NEVER:
+            return top
         whole = len(present) == len(self._seen)
         for i in range(_TOP):
             self._above[i] = (self._above[i] or time_ms) if i < highest else None
             self._below[i] = (self._below[i] or time_ms) if i >= kept and whole else None
         return top
-
-    def _present(self, scores: tuple[Score, ...]) -> set[tuple[str, str]]:
-        return {
-            (score.kind, score.channel if score.kind in _BY_CHANNEL else "")
-            for score in scores
-            if score.armed and self._ceiling.get(score.kind, 0)
-        }
 
     def _risen(self, time_ms: int) -> int:
         delay = self._rules.on_delay_ms

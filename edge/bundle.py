@@ -10,11 +10,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.errors import BundleError, ConfigError, RuntimeMissingError
+from edge.errors import BundleError, ConfigError
 from edge.manifest import (
     MAX_MANIFEST_BYTES,
     Artifact,
@@ -27,6 +27,7 @@ from edge.runtime import RUNTIMES, Model, installed, load
 
 if TYPE_CHECKING:
     from edge.config import RuntimeConfig
+    from edge.runtime import Singles
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -60,7 +61,7 @@ def read_manifest(folder: Path) -> Manifest:
     except ConfigError as error:
         raise BundleError(str(error)) from error
     for name, sha256, size in manifest.files:
-        if Path(name).name != name or name.startswith("."):
+        if Path(name).name != name or name.startswith(".") or not name.isprintable():
             msg = f"{path}: files: {name!r} is not a plain file name"
             raise BundleError(msg)
         data = _read(folder / name, min(size, MAX_FILE_BYTES))
@@ -77,8 +78,9 @@ def load_bundle(folder: Path, config: RuntimeConfig) -> Bundle:
     """
     manifest = read_manifest(folder)
     notes: list[str] = []
-    forecaster = _prove(folder, manifest.forecaster, config, notes)
-    detectors = tuple(_prove(folder, spec, config, notes) for spec in manifest.detectors)
+    width = len(manifest.features.terms)
+    forecaster = _prove(folder, manifest.forecaster, width, config, notes)
+    detectors = tuple(_prove(folder, spec, width, config, notes) for spec in manifest.detectors)
     return Bundle(manifest, forecaster, detectors, tuple(notes))
 
 
@@ -97,16 +99,20 @@ def candidates(
 
 
 def _prove(
-    folder: Path, spec: ForecasterSpec | DetectorSpec, config: RuntimeConfig, notes: list[str]
+    folder: Path,
+    spec: ForecasterSpec | DetectorSpec,
+    width: int,
+    config: RuntimeConfig,
+    notes: list[str],
 ) -> LoadedModel:
-    golden = _golden(folder / spec.golden)
+    golden = _golden(folder / spec.golden, spec, width)
     tried: list[str] = []
     for artifact, runtime in candidates(spec.artifacts, config):
         try:
             model = load(folder / artifact.file, runtime)
             error = golden_error(model, golden, spec)
-        except (RuntimeMissingError, ValueError, RuntimeError) as error_found:
-            tried.append(f"{artifact.file} in {runtime}: {error_found}")
+        except Exception as found:  # ONNX Runtime's own derive from nothing more special
+            tried.append(f"{artifact.file} in {runtime}: {' '.join(str(found).split())[:300]}")
             continue
         if error <= artifact.tolerance:
             notes.extend(tried)
@@ -126,7 +132,7 @@ def _prove(
 
 
 def golden_error(
-    model: Model, golden: dict[str, Any], spec: ForecasterSpec | DetectorSpec
+    model: Model, golden: dict[str, Singles], spec: ForecasterSpec | DetectorSpec
 ) -> float:
     """Return the largest |y - golden y|; the forecaster is stepped through, state carried on."""
     worst = 0.0
@@ -134,23 +140,36 @@ def golden_error(
     if isinstance(spec, ForecasterSpec):
         state = np.zeros((1, spec.hidden), dtype=np.float32)
     for x, expected in zip(golden["x"], golden["y"], strict=True):
-        y, state = model.step(np.array([x], dtype=np.float32), state)
-        off = np.abs(y[0].ravel() - np.array(expected, dtype=np.float32).ravel())
+        y, state = model.step(x[None], state)
+        if y[0].size != expected.size:
+            msg = f"gives {y[0].size} outputs, {expected.size} are golden"
+            raise ValueError(msg)
+        off = np.abs(y[0].ravel() - expected.ravel())
         if not np.isfinite(off).all():
             return float("inf")
         worst = max(worst, float(off.max()))
     return worst
 
 
-def _golden(path: Path) -> dict[str, Any]:
+def _golden(path: Path, spec: ForecasterSpec | DetectorSpec, width: int) -> dict[str, Singles]:
+    """Read golden x and y, of the very sizes that the gateway will feed and take."""
     try:
-        golden = json.loads(_read(path, MAX_FILE_BYTES))
-        if len(golden["x"]) != len(golden["y"]) or not golden["x"]:
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        msg = f"{path}: not a golden file (x and y of one length)"
+        values = json.loads(_read(path, MAX_FILE_BYTES))
+        golden = {key: np.array(values[key], dtype=np.float32) for key in ("x", "y")}
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        msg = f"{path}: not a golden file (lists of numbers x and y)"
         raise BundleError(msg) from error
-    return dict(golden)
+    if isinstance(spec, ForecasterSpec):
+        one_x: tuple[int, ...] = (width,)
+        one_y: tuple[int, ...] = (len(spec.scale) * len(spec.quantiles),)
+    else:
+        one_x = one_y = (spec.window_steps, width)
+    for key, shape in (("x", one_x), ("y", one_y)):
+        count, found = len(golden["x"]) if golden["x"].ndim else 0, golden[key].shape
+        if not count or found != (count, *shape):
+            msg = f"{path}: {key} is {list(found)}, the manifest makes it {['steps', *shape]}"
+            raise BundleError(msg)
+    return golden
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -265,6 +265,29 @@ def _agree(config: Config, mistakes: Mistakes) -> None:
                 if full_name(station.name, name) not in every:
                     mistakes.add(f"{path}.calibration", f"refers to {name!r}, no such channel")
             _column(config, channel, path, mistakes)
+    for name in circular(config):
+        mistakes.add("station", f"the calibration of {name!r} refers to itself, round about")
+
+
+def circular(config: Config) -> list[str]:
+    """Return the channels (``station/channel``) whose calibration leads back to themselves."""
+    to = {
+        full_name(s.name, c.name): [full_name(s.name, n) for n in referenced(c.plan.stages)]
+        for s in config.stations
+        for c in s.channels
+    }
+    found = []
+    for start, first in to.items():
+        seen: set[str] = set()
+        open_ends = list(first)
+        while open_ends:
+            name = open_ends.pop()
+            if name not in seen:
+                seen.add(name)
+                open_ends += to.get(name, [])
+        if start in seen:
+            found.append(start)
+    return found
 
 
 def _column(config: Config, channel: ChannelConfig, path: str, mistakes: Mistakes) -> None:

@@ -33,6 +33,7 @@ POLL_S = 0.05
 """The loop turns at least so often: ports reopen, silence is seen, acknowledgements are taken."""
 CLOCK_STEP_MS = 2000
 """A wall clock that leaves the monotonic one by more was set (NTP after boot)."""
+_LEAVE_S = 3.0
 _STATE = "pipeline"
 
 
@@ -254,6 +255,7 @@ class Gateway:
         for intake in self.intakes:
             intake.close()
         self._flush(now_ms)
+        self.relay.drain(_LEAVE_S)
         self._put([self._health(now_ms)], self._state())
         self.relay.stop()
         self._report()

@@ -178,15 +178,21 @@ class Outbox:
         self.dropped_messages += 1
         self.lost[reason] = self.lost.get(reason, 0) + rows
 
-    def waiting(self, limit: int, flying: frozenset[int]) -> list[Stored]:
-        """Return what should leave next: alarms before all else, then the oldest."""
+    def waiting(self, limit: int, flying: frozenset[int], max_bytes: int) -> list[Stored]:
+        """Return what should leave next: alarms before all else, then the oldest.
+
+        At most ``limit`` messages, and no more once they hold ``max_bytes``.
+        """
         found = [stored for stored in self._unsaved if stored.id not in flying]
         query = "SELECT id, topic, payload, priority, retain, rows FROM message "
         query += "ORDER BY priority, id LIMIT ?"
         for row in self._db.execute(query, (limit + len(flying),)):
+            if max_bytes <= 0 or len(found) >= limit:
+                break
             if row[0] not in flying:
                 message = Message(row[1], row[2], row[3], retain=bool(row[4]), rows=row[5])
                 found.append(Stored(row[0], message))
+                max_bytes -= len(message.payload)
         return found[:limit]
 
     def done(self, ids: Iterable[int]) -> int | None:

@@ -131,7 +131,10 @@ def _kinematics(t: Table) -> KinematicsSpec:
 
 def _forecaster(t: Table) -> ForecasterSpec:
     targets = t.texts("targets")
-    horizons = tuple(int(h) for h in t.numbers("horizons"))
+    steps = t.numbers("horizons")
+    horizons = tuple(int(h) for h in steps)
+    if steps != horizons or any(h > MAX_STEPS for h in steps):
+        t.wrong("horizons", f"whole steps, {MAX_STEPS} at most")
     spec = ForecasterSpec(
         armed=t.flag("armed"),
         reason=t.text("reason"),
@@ -180,8 +183,9 @@ def _agree(m: Manifest, mistakes: Mistakes) -> None:
         ("kinematics.targets", m.kinematics.targets),
         ("forecaster.targets", m.forecaster.targets),
     ):
-        if not targets or any(target not in names for target in targets):
-            mistakes.add(where, "must name one or more of the channels")
+        known = all(target in names for target in targets)
+        if not targets or not known or len(set(targets)) != len(targets):
+            mistakes.add(where, "must name one or more of the channels, each once")
     _agree_models(m, len(names), mistakes)
 
 
@@ -194,6 +198,9 @@ def _agree_models(m: Manifest, channels: int, mistakes: Mistakes) -> None:
     positive = (*m.kinematics.reference, *m.forecaster.rate_reference, *m.forecaster.scale)
     if any(v <= 0 for v in (*positive, *m.forecaster.residual_threshold)):
         mistakes.add("forecaster", "references, scales and thresholds must be above 0")
+    kinds = [spec.name for spec in m.detectors]
+    if len(set(kinds)) != len(kinds):
+        mistakes.add("detectors", "names must differ")
     for i, spec in enumerate(m.detectors):
         if len(spec.channel_scale) != channels or any(s <= 0 for s in spec.channel_scale):
             mistakes.add(f"detectors[{i}].channel_scale", f"{channels} values above 0")

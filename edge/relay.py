@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from edge.outbox import Outbox
 
 WINDOW = 64
-"""Messages on the air at most."""
+MAX_AIR_BYTES = 512 * 1024
+"""Messages on the air at most, and their bytes: both wait in memory for their PUBACK."""
 RETRY_MIN_S = 1
 RETRY_MAX_S = 30
 
@@ -78,7 +80,8 @@ class Relay:
         self._gateway = gateway
         self._status_topic = f"{config.topic}/{gateway}/status"
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._flying: dict[int, int] = {}  # mid -> id in the outbox
+        self._flying: dict[int, tuple[int, int]] = {}  # mid -> id in the outbox, bytes
+        self._air_bytes = 0
         self._undeleted: set[int] = set()
         self._connected = False
         self._reason = "not connected yet"
@@ -109,8 +112,9 @@ class Relay:
             except queue.Empty:
                 break
             if kind == "acknowledged":
-                stored = self._flying.pop(value, None)
-                if stored is not None:
+                stored, size = self._flying.pop(value, (0, 0))
+                self._air_bytes -= size
+                if stored:
                     acknowledged.append(stored)
             else:
                 self._note(kind, value)
@@ -127,13 +131,17 @@ class Relay:
         return len(self._flying)
 
     def _send(self) -> None:
-        out = frozenset(self._flying.values()) | self._undeleted
-        for stored in self._outbox.waiting(WINDOW - len(self._flying), out):
+        out = frozenset(each for each, _ in self._flying.values()) | self._undeleted
+        room = MAX_AIR_BYTES - self._air_bytes
+        if room <= 0:
+            return
+        for stored in self._outbox.waiting(WINDOW - len(self._flying), out, room):
             m = stored.message
             info = self._client.publish(m.topic, m.payload, qos=1, retain=m.retain)
             if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
                 return
-            self._flying[info.mid] = stored.id
+            self._flying[info.mid] = (stored.id, len(m.payload))
+            self._air_bytes += len(m.payload)
 
     def _note(self, kind: str, value: Any) -> None:
         was = self._connected, self._reason
@@ -168,18 +176,23 @@ class Relay:
             len(self._flying),
         )
 
-    def stop(self, wait_s: float = 2.0) -> None:
-        """Send what may still go, say offline, and leave. What is not acknowledged stays."""
+    def drain(self, wait_s: float) -> None:
+        """Send what may still go within this time; what is not acknowledged stays."""
         end = time.monotonic() + wait_s
         while self._connected and time.monotonic() < end:
-            if not self.pump() and not self._outbox.waiting(1, frozenset()):
+            if not self.pump() and not self._outbox.messages:
                 break
             time.sleep(0.005)
+
+    def stop(self, wait_s: float = 1.0) -> None:
+        """Say offline, and leave."""
+        self.drain(wait_s)
         if self._connected:
             offline = self._client.publish(
                 self._status_topic, self._status(online=False), qos=1, retain=True
             )
-            offline.wait_for_publish(max(0.1, end - time.monotonic()))
+            with suppress(RuntimeError, ValueError):  # the connection went in the same moment
+                offline.wait_for_publish(wait_s)
         self.pump()
         self._client.disconnect()
         self._client.loop_stop()

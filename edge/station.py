@@ -187,6 +187,7 @@ class Station:
         if "models" in self.alarm.silent:  # it was unarmed: silent until its scores are heard
             self.alarm.silent = tuple(sorted(self.watch.armed_kinds))
         if state["bundle"] != self.watch.label:
+            self.alarm.forget_scores()
             return [f"{self.name}: bundle changed, models warm up anew; the alarm level is kept"]
         self.watch.restore(state["watch"])
         return []

@@ -15,6 +15,7 @@ from edge.errors import TalusError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_MAX_DAYS = 36_500.0
 _EXAMPLES = """\
 examples:
   talus-export generate --days 120 --out history.csv
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", action="append", required=True, metavar="[PORT=]FILE")
     train.add_argument("--out", type=Path, required=True, metavar="bundle/")
     train.add_argument("--station", default="", help="default: [train] station, or the first")
+    train.add_argument("--until", default="", help="leave out all from this date on (ISO, UTC)")
     train.add_argument("--quiet", action="store_true", help="no progress bars")
     generate = commands.add_parser("generate", help="write the history of a made-up slope")
     generate.add_argument("--days", type=float, default=120.0)
@@ -69,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TalusError as error:
         print(f"talus-export {args.command}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"talus-export {args.command}: {error}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         text = f"{error.name} is not installed: pip install 'talus-edge[export]'"
         print(f"talus-export {args.command}: {text}", file=sys.stderr)
@@ -77,22 +82,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    train_to(args.site, args.data, args.out, station=args.station, quiet=args.quiet)
+    train_to(
+        args.site,
+        args.data,
+        args.out,
+        station=args.station,
+        until=args.until,
+        quiet=args.quiet,
+    )
 
 
 def train_to(
-    site: Path, data: list[str], out: Path, *, station: str = "", quiet: bool = False
+    site: Path,
+    data: list[str],
+    out: Path,
+    *,
+    station: str = "",
+    until: str = "",
+    quiet: bool = False,
 ) -> None:
     """Train the models of one station and write its bundle."""
     from export.history import load_history
-    from export.models.bundle import write_bundle
+    from export.models.bundle import check_out, write_bundle
     from export.models.train import train
     from export.progress import Bars
     from export.train_config import load_site
 
     config, wanted = load_site(site, station)
+    check_out(out)
     bars = Bars(quiet=quiet)
-    history = load_history(config, wanted.station, data)
+    history = load_history(config, wanted.station, data, _date_ms(until) if until else None)
     bars.note(f"{wanted.station}: {len(history.values)} steps of history")
     for reason, count in history.rejected:
         bars.note(f"  rejected: {reason}: {count}")
@@ -108,9 +127,21 @@ def train_to(
         print(f"wrote {out}")
 
 
+def _date_ms(text: str) -> int:
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise TalusError(f"--until {text!r}: {error}") from error
+    return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+
+
 def _generate(args: argparse.Namespace) -> None:
     from export.slope import generate, write_csv
 
+    if not 1.0 <= args.days <= _MAX_DAYS or args.seed < 0:
+        raise TalusError(f"--days must be 1 .. {_MAX_DAYS:g}, --seed not below 0")
     write_csv(generate(args.days, args.seed, failure_day=args.failure_day), args.out)
 
 

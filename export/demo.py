@@ -14,7 +14,6 @@ import logging
 import queue
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.bench import demo_bundle
+from export.local_broker import free_port
 from export.slope import CHANNELS, STEP_MS, generate
 from firmware_bridge.reading import Channel, Quantity, Unit
 from firmware_bridge.simulator import PtyNode, SimulatedNode, describe
@@ -35,7 +35,6 @@ from firmware_bridge.simulator import PtyNode, SimulatedNode, describe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CALM_DAYS = 3.0
 FAILURE_DAY = 10.0
 DAYS = 9.9
 ROWS_A_SECOND = 60.0
@@ -56,13 +55,6 @@ class Heard:
     rows: int = 0
     health: dict[str, Any] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start_broker(port: int) -> threading.Thread:
@@ -103,9 +95,9 @@ def subscribe(port: int, messages: queue.SimpleQueue[tuple[str, bytes]]) -> mqtt
     return client
 
 
-def make_node(rate: float) -> PtyNode:
+def make_node(rate: float, days: float = DAYS) -> PtyNode:
     """Return the node of the slope: ``rate`` rows a second, ten minutes of slope time each."""
-    slope = generate(DAYS, seed=7, failure_day=FAILURE_DAY)
+    slope = generate(days, seed=7, failure_day=FAILURE_DAY if days == DAYS else None)
     limit = float("inf")
     channels = [
         Channel(name, quantity, unit, -limit, limit, STEP_MS)

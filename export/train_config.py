@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOVING = ("displacement", "crack_width", "tilt")
+_WATER = ("pore_pressure", "water_level")
 _SEASONAL = ("temperature", "barometric_pressure", "battery_voltage")
 
 
@@ -61,16 +62,23 @@ def _train(t: Table, config: Config, station: str) -> TrainConfig:
         chosen = config.station(station).name
     site = config.station(chosen if chosen in known else known[0])
     names = [channel.name for channel in site.channels]
-    moving = [channel.name for channel in site.channels if channel.quantity in _MOVING]
-    targets = t.texts("targets", moving)
+    by_kind = [
+        [channel.name for channel in site.channels if channel.quantity in kinds]
+        for kinds in (_MOVING, _WATER)
+    ]
+    targets = t.texts("targets", by_kind[0] or by_kind[1])
     if not targets:
-        t.wrong("targets", "name the channels to forecast (no displacement, crack or tilt found)")
+        t.wrong("targets", "name the channels to forecast (no displacement, tilt or water found)")
+    if len(set(targets)) != len(targets):
+        t.wrong("targets", "each channel once")
     for target in targets:
         if target not in names:
             t.wrong("targets", f"{target!r} is no channel of station {chosen}")
-    horizons = tuple(int(h) for h in t.numbers("horizons", [1, 6, 36]))
-    if not horizons or horizons[0] != 1 or list(horizons) != sorted(set(horizons)):
-        t.wrong("horizons", "rising whole steps, the first of them 1")
+    steps = t.numbers("horizons", [1, 6, 36])
+    horizons = tuple(int(h) for h in steps)
+    rising = list(steps) == sorted(set(horizons))
+    if not rising or horizons[:1] != (1,) or horizons[-1] > MAX_STEPS:
+        t.wrong("horizons", f"rising whole steps, the first of them 1, {MAX_STEPS} at most")
     quantiles = t.numbers("quantiles", [0.1, 0.5, 0.9])
     if len(quantiles) % 2 == 0 or list(quantiles) != sorted(set(quantiles)):
         t.wrong("quantiles", "an odd number of rising values, the median between")
@@ -89,7 +97,7 @@ def _train(t: Table, config: Config, station: str) -> TrainConfig:
         sequence_steps=t.integer("sequence_steps", 96, low=8, high=4096),
         warm_up_steps=t.integer("warm_up_steps", 24, low=1, high=MAX_STEPS),
         epochs=t.integer("epochs", 30, low=1, high=10_000),
-        seed=t.integer("seed", 1),
+        seed=t.integer("seed", 1, high=2**32 - 1),
         calibration_share=t.number("calibration_share", 0.2, low=0.05, high=0.45),
         test_share=t.number("test_share", 0.2, low=0.05, high=0.45),
         terms=_terms(t, site),

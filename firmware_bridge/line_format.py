@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ class LineFormat:
             text = _PROBE.strftime(self.time_format)
             probed = datetime.strptime(text, self.time_format)
             same = probed.replace(tzinfo=None) == _PROBE
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, re.error) as error:
             raise ValueError(f"time_format {self.time_format!r}: {error}") from None
         if not same:
             raise ValueError(f"time_format {self.time_format!r}: lacks a part of date or time")

@@ -69,6 +69,12 @@ def test_each_level_is_left_only_below_the_deadband_of_its_set_point(level: int)
     assert levels(alarm(), point, edge, edge * 0.999) == [level, level, level - 1]
 
 
+def test_the_reason_names_the_score_that_led_to_the_level_not_one_capped_below_it() -> None:
+    (change,) = run(alarm(), (score(90.0, "residual"), score(4.0)))
+    assert change is not None
+    assert change.reason.startswith("level rose to 3 (warning): velocity of toe 20 mm")
+
+
 def test_a_change_carries_its_evidence() -> None:
     evidence = (score(2.5), score(0.1, "residual"))
     (change,) = run(alarm(), evidence)
@@ -143,6 +149,11 @@ def test_the_highest_level_that_any_score_may_raise_counts() -> None:
     assert levels(alarm(), (score(1e9, "residual"), score(4.0), score(9.0, "pca"))) == [3]
 
 
+def test_no_kind_of_score_holds_a_level_above_its_ceiling() -> None:
+    high = score(1e9, "residual")
+    assert levels(alarm(), (score(8.0), high), (score(0.1), high)) == [4, 2]
+
+
 def test_a_score_in_shadow_neither_raises_nor_holds_a_level() -> None:
     shadow = score(100.0, "forecast", armed=False)
     assert levels(alarm(), (shadow,), (shadow, score(1.0)), (shadow, score(0.1))) == [0, 1, 0]
@@ -161,6 +172,13 @@ def test_a_level_falls_only_while_every_score_ever_seen_is_there(missing: str) -
     one = alarm()
     levels(one, (score(4.0), other))
     assert levels(one, 0.1, (other,), (score(0.1), other), start=1) == [3, 3, 0]
+
+
+def test_a_score_seen_once_in_place_of_another_is_missed_from_then_on() -> None:
+    toe, head = score(0.1), score(0.1, channel="head")
+    assert levels(alarm(), (toe,), (head,), (score(1.0),), (toe,), (toe, head)) == [
+        0, 0, 1, 1, 0,
+    ]  # fmt: skip
 
 
 def test_a_detector_may_blame_another_channel_and_is_still_the_same_score() -> None:
@@ -212,6 +230,15 @@ def test_clocks_restarted_make_both_delays_begin_anew() -> None:
     assert levels(one, 0.1, 0.1, 0.1, 0.1, start=8) == [1, 1, 1, 0]
 
 
+def test_a_snapshot_is_not_changed_by_what_follows() -> None:
+    one = alarm(SLOW)
+    run(one, 8.0)
+    kept = one.snapshot()
+    as_written = json.dumps(kept)
+    run(one, 0.1, start=1)
+    assert json.dumps(kept) == as_written
+
+
 RATIO = st.sampled_from([0.0, 0.5, 0.79, 0.8, 1.0, 1.6, 1.59, 2.0, 3.2, 4.0, 6.4, 7.9, 8.0, 50.0])
 SCORE = st.builds(
     score, RATIO, st.sampled_from(["velocity", "residual", "autoencoder", "pca"]),
@@ -254,7 +281,7 @@ def test_an_alarm_restored_from_a_snapshot_continues_as_if_nothing_had_been(
         one.silence(T0_MS, ("tilt",), no_data=True, why="x")
     kept = one.snapshot()
     after = run(one, *steps[cut:], start=cut)
-    two.restore(json.loads(json.dumps(kept)))  # the snapshot is not changed by what follows
+    two.restore(json.loads(json.dumps(kept)))
     assert (two.silent, two.no_data) == (one.silent, one.no_data)
     assert run(two, *steps[cut:], start=cut) == after
     assert two.snapshot() == one.snapshot()

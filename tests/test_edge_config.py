@@ -139,6 +139,11 @@ def test_ports_load_with_their_line_format_and_time_rules() -> None:
     assert (node.lines, node.clock, node.baud, node.time.max_skew_ms) == (None, "node", 115200, 0)
 
 
+def test_a_port_whose_times_are_those_of_arrival_has_no_skew() -> None:
+    untimed = load(GOOD.replace("time_column = 0\n", "")).ports[0]
+    assert untimed.time.max_skew_ms == 0
+
+
 def test_stations_load_with_their_channels_and_alarm_rules() -> None:
     station = load(GOOD).station("slope")
     assert (station.step_ms, station.readings_per_step) == (900_000, 3)

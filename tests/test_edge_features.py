@@ -122,6 +122,12 @@ def test_a_channel_silent_for_longer_than_the_hold_limit_gives_none_until_it_ret
     assert run(features, rows) == [[1.0], [1.0], [1.0], None, None, [7.0]]
 
 
+def test_a_channel_that_reports_now_and_then_is_never_silent_for_too_long() -> None:
+    features = Features(spec(Term("tilt", "missing", 1.0), hold=1), CHANNELS)
+    rows = [(1.0, 0.0), (NAN, 0.0), (2.0, NAN), (NAN, 0.0), (3.0, NAN)]
+    assert run(features, rows) == [[0.0], [1.0], [0.0], [1.0], [0.0]]
+
+
 def test_the_past_goes_on_while_nothing_is_given_out() -> None:
     features = Features(spec(Term("rain", "decayed_sum", 2.0), hold=0), CHANNELS)
     found = run(features, [(1.0, 8.0), (NAN, 4.0), (1.0, 0.0)])

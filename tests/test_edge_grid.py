@@ -201,6 +201,15 @@ def test_a_sum_loses_nothing_but_what_is_counted_late(
     assert given_out == taken == len(readings) - one.late
 
 
+def test_a_snapshot_is_not_changed_by_what_follows() -> None:
+    one = grid("mean", "last", readings=9)
+    one.push(T0_MS, [1.0, 2.0])
+    kept = one.snapshot()
+    as_written = json.dumps(kept)
+    one.push(T0_MS + 1, [3.0, NAN])
+    assert json.dumps(kept) == as_written
+
+
 @given(PUSHES, st.integers(0, 60), LATENESS, st.integers(1, 3))
 def test_a_grid_restored_from_a_snapshot_continues_as_if_nothing_had_been(
     readings: list[tuple[int, tuple[float, ...]]], cut: int, late: int, full: int
@@ -211,7 +220,7 @@ def test_a_grid_restored_from_a_snapshot_continues_as_if_nothing_had_been(
         one.push(time_ms, list(values))
     kept = one.snapshot()
     after = [plain(one.push(time_ms, list(values))) for time_ms, values in readings[cut:]]
-    two.restore(json.loads(json.dumps(kept)))  # the snapshot is not changed by what follows
+    two.restore(json.loads(json.dumps(kept)))
     assert after == [plain(two.push(t, list(values))) for t, values in readings[cut:]]
     assert plain(one.rebase()) == plain(two.rebase())
     assert one.late == two.late

@@ -35,6 +35,15 @@ def first_model(exported: Exported) -> Model:
     raise TalusError("no artifact that a runtime installed here can run")
 
 
+def check_out(out: Path) -> None:
+    """Raise TalusError if something stands there that is no bundle."""
+    folder = out.is_dir()
+    if (out.exists() or out.is_symlink()) and not (
+        folder and ((out / "manifest.json").exists() or not any(out.iterdir()))
+    ):
+        raise TalusError(f"{out}: exists and is no bundle; choose another --out")
+
+
 def write_bundle(
     out: Path,
     manifest: Manifest,
@@ -45,13 +54,14 @@ def write_bundle(
 
     An existing folder is replaced only if it is a bundle.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").exists():
-        raise TalusError(f"{out}: exists and is no bundle; choose another --out")
+    check_out(out)
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     every = dict(files)
     for name, vectors in golden.items():
         every[name] = json.dumps(vectors, separators=(",", ":")).encode()
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    old = aside.with_name(aside.name + ".old")
     try:
         for name, data in {**every, "manifest.json": manifest_json(manifest, every)}.items():
             with (aside / name).open("wb") as file:
@@ -60,14 +70,16 @@ def write_bundle(
                 os.fsync(file.fileno())
         aside.chmod(0o755)
         load_bundle(aside, RuntimeConfig(tuple(RUNTIMES), "auto"))
-        old = aside.with_name(aside.name + ".old")
         if out.exists():
             out.rename(old)
         aside.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
         shutil.rmtree(aside, ignore_errors=True)
         raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def manifest_json(manifest: Manifest, files: dict[str, bytes]) -> bytes:

@@ -82,11 +82,13 @@ def forecast_skill(
     return tuple(found)
 
 
-def judge_forecaster(skills: tuple[Skill, ...], horizon: int) -> Verdict:
+def judge_forecaster(skills: tuple[Skill, ...], targets: tuple[str, ...], horizon: int) -> Verdict:
     """Arm only when every target beats its best naive forecast at the longest horizon."""
     longest = [s for s in skills if s.horizon == horizon]
-    if not longest:
-        return Verdict(armed=False, reason="the test part is too short to judge")
+    missing = [target for target in targets if target not in {s.target for s in longest}]
+    if missing:
+        said = f"the test part has too little of {', '.join(missing)} to judge"
+        return Verdict(armed=False, reason=f"{said} at {horizon} steps")
     worst = min(longest, key=lambda s: s.skill)
     said = (
         f"{worst.target} at {horizon} steps: error {worst.mae:.3g} against "
@@ -137,11 +139,14 @@ def detection_rate(
 
 
 def judge_detectors(autoencoder: float, pca: float) -> tuple[Verdict, Verdict]:
-    """Arm the better of the two (autoencoder's verdict first)."""
+    """Arm the better of the two (autoencoder's verdict first), if it finds anything at all."""
     said = (
         f"finds {autoencoder:.0%} of injected faults against {pca:.0%} of PCA, "
         f"both at {FALSE_ALARMS:.0%} false alarms"
     )
+    if max(autoencoder, pca) <= FALSE_ALARMS:
+        neither = Verdict(armed=False, reason=f"neither is worth its false alarms: AE {said}")
+        return neither, neither
     if autoencoder > pca:
         shadow = Verdict(armed=False, reason=f"the autoencoder {said}")
         return Verdict(armed=True, reason=f"the autoencoder {said}"), shadow

@@ -42,27 +42,6 @@ def gru_function(weights: GruWeights) -> Any:
     return step
 
 
-def window_function(weights: GruWeights, steps: int) -> Any:
-    """Return the windowed form that benchmarks compare with: x [1, steps, F] -> y [1, O]."""
-    import tensorflow as tf
-
-    size = weights.kernel.shape[0]
-    inputs = tf.keras.Input((steps, size), batch_size=1)
-    gru = tf.keras.layers.GRU(weights.hidden, reset_after=True)
-    head = tf.keras.layers.Dense(weights.head.shape[1])
-    model = tf.keras.Model(inputs, head(gru(inputs)))
-    gru.set_weights([weights.kernel, weights.recurrent, weights.bias])
-    head.set_weights([weights.head, weights.head_bias])
-
-    @tf.function(  # type: ignore[untyped-decorator, unused-ignore]
-        input_signature=[tf.TensorSpec((1, steps, size), tf.float32, name="x")]
-    )
-    def window(x: Any) -> dict[str, Any]:
-        return {"y": model(x)}
-
-    return window
-
-
 def reconstruction_function(net: Reconstruction) -> Any:
     """Return the concrete function: x [1, window, F] -> y [1, window, F]."""
     import tensorflow as tf

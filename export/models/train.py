@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.errors import TalusError
 from edge.manifest import (
     ChannelSpec,
     DetectorSpec,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from export.train_config import TrainConfig
 
 _RESIDUAL_STEPS = 6.0
+_MIN_SEQUENCES = 16
 _VALIDATION = 5
 """One part in so many of the training sequences, the latest, tells when to stop."""
 
@@ -117,9 +119,17 @@ def _forecaster(
     span = m.parts.train
     # Labels reach a horizon ahead: the last of them would be taken from the calibration part.
     end = span.stop - wanted.horizons[-1]
+    if end < span.stop // 2:
+        what = f"the longest, {wanted.horizons[-1]} steps, is more than half of"
+        raise TalusError(f"train.horizons: {what} the training part, {span.stop} steps")
     scaled = m.labels[:end] / m.scale
     length = min(wanted.sequence_steps, max(8, end // 4))
     x, y = windows.sequences(m.x[:end], m.known[:end], scaled, length, max(1, length // 8))
+    if len(x) < _MIN_SEQUENCES:
+        raise TalusError(
+            f"{len(x)} unbroken stretches of {length} steps to train on; {_MIN_SEQUENCES} needed: "
+            "see the gaps of each channel, or lower train.sequence_steps"
+        )
     held = len(x) // _VALIDATION
     gap = 8 if held else 0  # neighbours overlap: those between the two parts are left out
     fit, validation = (x[: len(x) - held - gap], y[: len(x) - held - gap]), (x[-held:], y[-held:])
@@ -137,7 +147,7 @@ def _forecaster(
     skills = gate.forecast_skill(
         wanted, _quantiles(weights, wanted, m), m.labels, m.parts.train, m.parts.test
     )
-    verdict = gate.judge_forecaster(skills, wanted.horizons[-1])
+    verdict = gate.judge_forecaster(skills, wanted.targets, wanted.horizons[-1])
     progress.note(f"GRU {'armed' if verdict.armed else 'in shadow'}: {verdict.reason}")
     spec = ForecasterSpec(
         armed=verdict.armed,
@@ -187,6 +197,8 @@ def _detectors(
         return windows.stacked(m.x[span], m.known[span], window)
 
     fit, calibration, test = cut(m.parts.train), cut(m.parts.calibration), cut(m.parts.test)
+    if not len(fit):
+        raise TalusError(f"train.window_steps: no unbroken stretch of {window} steps to train on")
     progress.stage("train autoencoder", wanted.epochs)
     nets = {
         "autoencoder": autoencoder.fit_autoencoder(
