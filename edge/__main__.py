@@ -127,9 +127,11 @@ def _replay(args: argparse.Namespace) -> int:
             counts[outcome.reason if outcome else getattr(item, "reason", "")] += 1
             continue
         counts["accepted"] += 1
+        forecasts = {s.observation.station: s.forecasts for s in outcome.scored}
         for change in outcome.changes:
-            if args.json:
-                print(to_json(change_values(change, config.name)).decode())
+            if args.json:  # the very text that a gateway publishes
+                found = forecasts.get(change.station, ())
+                print(to_json(change_values(change, config.name, found)).decode())
                 continue
             word = "NO-DATA" if change.no_data else LEVELS[change.level]
             print(f"{change.time_ms} {change.station} {change.level} {word} {change.reason}")

@@ -6,7 +6,7 @@ import csv
 import heapq
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import TalusError
 from edge.intake import make_driver
@@ -78,19 +78,19 @@ def _csv(port: PortConfig, path: Path) -> Iterator[Item]:
     """Give the rows of a CSV as readings that arrive when they were measured."""
     from firmware_bridge.line_format import LineFormat
 
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        header = tuple(name.strip() for name in next(rows))
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        rows = _csv_rows(path, csv.reader(file))
+        header = tuple(name.strip() for name in next(rows)[1])
         if len(set(header)) != len(header) or len(header) < 2:
             raise TalusError(f"{path}:1: column names must differ, and one must follow 'time'")
         readers = [
             LineFormat(",", (("x", 1),), 2, time_column=0, time_format=kind).time_reader()
             for kind in ("epoch_ms", "iso")
         ]
-        for row in rows:
+        for number, row in rows:
             if not row:
                 continue
-            where = f"{path}:{rows.line_num}"
+            where = f"{path}:{number}"
             if len(row) != len(header):
                 raise TalusError(f"{where}: {len(row)} columns, the header has {len(header)}")
             epoch = row[0].strip().lstrip("-").isdigit()
@@ -99,7 +99,19 @@ def _csv(port: PortConfig, path: Path) -> Iterator[Item]:
             except (ValueError, OverflowError) as error:
                 raise TalusError(f"{where}: time {row[0][:40]!r}: {error}") from error
             values = tuple(_value(cell, where) for cell in row[1:])
-            yield Reading(port.name, time_ms, rows.line_num, header[1:], values, time_ms)
+            yield Reading(port.name, time_ms, number, header[1:], values, time_ms)
+
+
+def _csv_rows(path: Path, rows: Any) -> Iterator[tuple[int, list[str]]]:
+    """Give (line number, cells); damage that the csv module sees is named with its line."""
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise TalusError(f"{path}:{rows.line_num}: {error}") from error
+        yield rows.line_num, row
 
 
 def _value(cell: str, where: str) -> float:

@@ -30,7 +30,7 @@ from edge.bench import demo_bundle
 from export.local_broker import free_port
 from export.slope import CHANNELS, STEP_MS, generate
 from firmware_bridge.reading import Channel, Quantity, Unit
-from firmware_bridge.simulator import PtyNode, SimulatedNode, describe
+from firmware_bridge.simulator import Faults, PtyNode, SimulatedNode, describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,14 @@ def subscribe(port: int, messages: queue.SimpleQueue[tuple[str, bytes]]) -> mqtt
     return client
 
 
-def make_node(rate: float, days: float = DAYS) -> PtyNode:
+def make_node(
+    rate: float,
+    days: float = DAYS,
+    *,
+    link: Path | None = None,
+    faults: Faults | None = None,
+    hold: bool = True,
+) -> PtyNode:
     """Return the node of the slope: ``rate`` rows a second, ten minutes of slope time each."""
     slope = generate(days, seed=7, failure_day=FAILURE_DAY if days == DAYS else None)
     limit = float("inf")
@@ -105,7 +112,15 @@ def make_node(rate: float, days: float = DAYS) -> PtyNode:
     ]
     node = SimulatedNode(describe(channels), stats_every=144)
     rows = slope.values.tolist()
-    return PtyNode(node, rows, interval_s=1.0 / rate, step_us=STEP_MS * 1000)
+    return PtyNode(
+        node,
+        rows,
+        link=link,
+        interval_s=1.0 / rate,
+        step_us=STEP_MS * 1000,
+        faults=faults,
+        hold=hold,
+    )
 
 
 def write_config(folder: Path, device: str, port: int) -> Path:

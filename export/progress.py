@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from tqdm import tqdm
@@ -27,7 +28,7 @@ class Bars:
     def note(self, text: str) -> None:
         """Say something that stays on the screen."""
         if not self._quiet:
-            tqdm.write(text)
+            tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """End the bar of this stage."""

@@ -56,6 +56,14 @@ class Interview:
         if self._answered_ms is not None:
             self._due_ms = self._answered_ms + RECHECK_MS
 
+    def expects(self, schema: int) -> bool:
+        """Say whether this very layout is being asked for; its samples meanwhile are no doubt.
+
+        Without this a busy node would never be understood by a gateway that starts late.
+        """
+        asked = self.hello is not None and not self._need_hello and self.layout is None
+        return asked and self.hello is not None and self.hello.schema == schema
+
     def take_hello(self, hello: Hello, now_ms: int) -> None:
         """Take a HELLO, asked for or not."""
         self.hello = hello

@@ -289,3 +289,16 @@ def test_a_frame_cut_by_a_vanishing_port_is_one_row() -> None:
     ]
     assert "partial" not in ROW_REASONS
     assert driver.write_next(NOW_MS + 1000) != b""  # who is there now?
+
+
+def test_a_busy_node_is_understood_by_a_gateway_that_starts_late() -> None:
+    node, driver = SimulatedNode(describe(CHANNELS)), Tw1Driver("late")
+    driver.opened(NOW_MS)
+    unknown = 0
+    for i in range(200):
+        now_ms = NOW_MS + 3 * i
+        data = node.sample([0.0] * len(CHANNELS), i * 3000)[0]
+        items = driver.receive(data + node.receive(driver.write_next(now_ms)), now_ms)
+        unknown += any(getattr(item, "reason", "") == "schema" for item in items)
+    assert driver.layout is not None
+    assert unknown < 20

@@ -105,23 +105,27 @@ def _channels(config: Config, station: str) -> tuple[ChannelSpec, ...]:
 
 def _prepare(wanted: TrainConfig, history: History) -> _Material:
     parts = windows.split(len(history.values), wanted.calibration_share, wanted.test_share)
+    longest, steps = wanted.horizons[-1], parts.train.stop
+    if 2 * longest > steps:
+        what = f"the longest, {longest} steps, is more than half of the training part"
+        raise TalusError(f"train.horizons: {what}, {steps} steps")
     features = fit_features(wanted.terms, history, parts.train.stop)
     x, known = feature_rows(features, history)
     labels = windows.increments(history, wanted.targets, wanted.horizons)
     return _Material(
-        history, features, x, known, labels, windows.scales(labels, parts.train), parts
+        history, features, x, known, labels, windows.scales(labels, _labelled(wanted, parts)), parts
     )
+
+
+def _labelled(wanted: TrainConfig, parts: windows.Split) -> slice:
+    """Return the training steps whose labels, a horizon ahead, are of the training part too."""
+    return slice(0, parts.train.stop - wanted.horizons[-1])
 
 
 def _forecaster(
     wanted: TrainConfig, m: _Material, progress: Progress
 ) -> tuple[ForecasterSpec, Exported, tuple[Parity, ...], tuple[gate.Skill, ...]]:
-    span = m.parts.train
-    # Labels reach a horizon ahead: the last of them would be taken from the calibration part.
-    end = span.stop - wanted.horizons[-1]
-    if end < span.stop // 2:
-        what = f"the longest, {wanted.horizons[-1]} steps, is more than half of"
-        raise TalusError(f"train.horizons: {what} the training part, {span.stop} steps")
+    end = _labelled(wanted, m.parts).stop
     scaled = m.labels[:end] / m.scale
     length = min(wanted.sequence_steps, max(8, end // 4))
     x, y = windows.sequences(m.x[:end], m.known[:end], scaled, length, max(1, length // 8))
@@ -145,7 +149,11 @@ def _forecaster(
     progress.stage("export GRU", 5)
     exported = export_gru(weights, m.x[m.known], progress)
     skills = gate.forecast_skill(
-        wanted, _quantiles(weights, wanted, m), m.labels, m.parts.train, m.parts.test
+        wanted,
+        _quantiles(weights, wanted, m),
+        m.labels,
+        _labelled(wanted, m.parts),
+        m.parts.test,
     )
     verdict = gate.judge_forecaster(skills, wanted.targets, wanted.horizons[-1])
     progress.note(f"GRU {'armed' if verdict.armed else 'in shadow'}: {verdict.reason}")

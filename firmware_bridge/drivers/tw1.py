@@ -135,7 +135,8 @@ class Tw1Driver:
             return self._drop("format", f"DATA of {len(payload)} bytes", now_ms, size)
         if len(payload) >= _INDEX_AT.stop:  # it did arrive: not a gap
             self._ledger.arrived(int.from_bytes(payload[_INDEX_AT], "little"))
-        self._interview.doubt()
+        if not self._interview.expects(schema):
+            self._interview.doubt()
         return self._drop("schema", f"layout {schema:04x} is not known yet", now_ms, size)
 
     def _take_other(self, frame: Frame, now_ms: int) -> Dropped | None:

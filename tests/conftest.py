@@ -1,0 +1,154 @@
+"""Real parts for the tests: a broker, a subscriber, and a gateway in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+import edge
+from export.local_broker import Mosquitto, mosquitto_path
+
+PATIENCE_S = 30.0
+
+
+def pytest_report_header() -> list[str]:
+    lines = [f"edge under test: {Path(edge.__file__).parent}"]
+    if mosquitto_path() is None:
+        lines.append("NOT TESTED: no mosquitto here (apt install mosquitto)")
+    return lines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wheel_under_test() -> None:
+    """With TALUS_WHEEL set, what is imported is the wheel and not the checkout."""
+    wheel = os.environ.get("TALUS_WHEEL")
+    if wheel:
+        assert Path(edge.__file__).is_relative_to(wheel)
+
+
+class Room:
+    """The operations room: a subscriber whose session survives the broker."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[tuple[str, dict[str, Any], bool]] = []
+        self.raw: dict[str, bytes] = {}
+        self._inbox: queue.SimpleQueue[mqtt.MQTTMessage] = queue.SimpleQueue()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "room", clean_session=False)
+        ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._client.on_connect = lambda c, *_: c.subscribe("talus/#", qos=1)
+        self._client.on_subscribe = lambda *_: ready.put(True)
+        self._client.on_message = lambda _, __, message: self._inbox.put(message)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        ready.get(timeout=PATIENCE_S)
+
+    def wait(self, what: Any, patience_s: float = PATIENCE_S) -> None:
+        """Take messages until ``what()`` is true."""
+        end = time.monotonic() + patience_s
+        while not what():
+            assert time.monotonic() < end, f"{len(self.messages)} messages, not what is awaited"
+            try:
+                message = self._inbox.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            values = json.loads(message.payload)
+            self.messages.append((message.topic, values, bool(message.retain)))
+            if "id" in values:
+                self.raw[message.topic + values["id"]] = message.payload
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Messages of one kind, each id once, in the order of arrival."""
+        found: dict[str, dict[str, Any]] = {}
+        for topic, values, _ in self.messages:
+            if topic.rsplit("/", 1)[1] == kind:
+                found.setdefault(values.get("id", str(len(found))), values)
+        return list(found.values())
+
+    def rows(self) -> int:
+        return sum(len(message["rows"]) for message in self.of("telemetry"))
+
+    def levels(self) -> list[int]:
+        return [alarm["level"] for alarm in self.of("alarm") if not alarm["silent"]]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Talus:
+    """``talus run`` as a process."""
+
+    def __init__(self, config: Path) -> None:
+        self.log_path = config.with_name("gateway.log")
+        self._log = self.log_path.open("ab")
+        command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
+        self.process = subprocess.Popen(command, stderr=self._log)
+
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def wait_log(self, text: str, times: int = 1) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while self.log().count(text) < times:
+            assert time.monotonic() < end, f"no {text!r} in:\n{self.log()[-3000:]}"
+            assert self.process.poll() is None, self.log()[-3000:]
+            time.sleep(0.02)
+
+    def stop(self) -> dict[str, Any]:
+        """SIGTERM; returns the totals it prints at its end."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=PATIENCE_S) == 0, self.log()[-3000:]
+        last = [line for line in self.log().splitlines() if "stopped: " in line][-1]
+        return dict(json.loads(last.split("stopped: ")[1]))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    if mosquitto_path() is None:
+        pytest.skip("NOT TESTED: mosquitto is not installed")
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    # Sessions survive it, as at any serious broker: what is published while a subscriber is away
+    # waits for it.
+    folder.chmod(0o777)
+    kept = f"allow_anonymous true\npersistence true\npersistence_location {folder}/\nuser root"
+    with Mosquitto(folder, settings=kept) as running:
+        yield running
+
+
+@pytest.fixture
+def room(broker):
+    subscriber = Room(broker.port)
+    yield subscriber
+    subscriber.close()
+
+
+@pytest.fixture
+def talus():
+    """A function that starts gateways; those still running at the end are killed."""
+    started: list[Talus] = []
+
+    def start(config: Path) -> Talus:
+        started.append(Talus(config))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
