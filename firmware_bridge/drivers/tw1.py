@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 
 from firmware_bridge.framing import ACK_REQ, ERROR, RESERVED, BadFrame, Frame, FrameDecoder, encode
 from firmware_bridge.interview import Interview
@@ -27,6 +27,8 @@ from firmware_bridge.reading import Channel, Dropped, LinkHealth, Reading
 
 _FRAME_COST = 10
 """Bytes between the delimiters beside the payload: header, CRC-32 and one of COBS."""
+HELD = 64
+"""Samples kept while the node is asked what they hold."""
 _INDEX_AT = slice(2, 6)
 """Where a DATA payload has its sample index, whatever its layout."""
 _DAMAGE = {
@@ -57,6 +59,7 @@ class Tw1Driver:
         self._dropped: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
+        self._held: deque[tuple[bytes, int]] = deque()
         self._cut_short = 0  # bytes of the half frame held when the port was opened anew
 
     @property
@@ -86,9 +89,12 @@ class Tw1Driver:
                 found.append(self._drop(item.reason, _DAMAGE[item.reason], now_ms, item.size))
                 continue
             self._frames_ok += 1
+            before = self._interview.layout
             taken = self._take(item, now_ms)
             if taken is not None:
                 found.append(taken)
+            if self._held and self._interview.layout not in (None, before):
+                found += self._release()
         return found
 
     def _take(self, frame: Frame, now_ms: int) -> Reading | Dropped | None:
@@ -111,7 +117,7 @@ class Tw1Driver:
         layout = self._interview.layout
         schema = schema_of_data(payload)
         if layout is None or schema != layout.schema:
-            return self._refuse_schema(payload, schema, now_ms)
+            return self._hold(payload, schema, now_ms)
         sample = layout.unpack(payload)
         if isinstance(sample, Malformed):
             return self._drop("format", sample.detail, now_ms, len(payload) + _FRAME_COST)
@@ -129,15 +135,34 @@ class Tw1Driver:
             self.source, time_ms, sample.sample_index, layout.names, sample.values, now_ms
         )
 
-    def _refuse_schema(self, payload: bytes, schema: int | None, now_ms: int) -> Dropped:
-        size = len(payload) + _FRAME_COST
+    def _hold(self, payload: bytes, schema: int | None, now_ms: int) -> Dropped | None:
+        """Keep a sample of a layout that is being asked for; the oldest gives way to the newest."""
         if schema is None:
-            return self._drop("format", f"DATA of {len(payload)} bytes", now_ms, size)
-        if len(payload) >= _INDEX_AT.stop:  # it did arrive: not a gap
-            self._ledger.arrived(int.from_bytes(payload[_INDEX_AT], "little"))
+            detail = f"DATA of {len(payload)} bytes"
+            return self._drop("format", detail, now_ms, len(payload) + _FRAME_COST)
         if not self._interview.expects(schema):
             self._interview.doubt()
-        return self._drop("schema", f"layout {schema:04x} is not known yet", now_ms, size)
+        self._held.append((payload, now_ms))
+        return self._refuse_schema(*self._held.popleft()) if len(self._held) > HELD else None
+
+    def _release(self) -> list[Reading | Dropped]:
+        """Read what was held: a layout has just become known."""
+        held, self._held = self._held, deque()
+        layout = self._interview.layout
+        found = []
+        for payload, now_ms in held:
+            known = layout is not None and schema_of_data(payload) == layout.schema
+            item = (self._take_data if known else self._refuse_schema)(payload, now_ms)
+            if item is not None:
+                found.append(item)
+        return found
+
+    def _refuse_schema(self, payload: bytes, now_ms: int) -> Dropped:
+        if len(payload) >= _INDEX_AT.stop:  # it did arrive: not a gap
+            self._ledger.arrived(int.from_bytes(payload[_INDEX_AT], "little"))
+        schema = schema_of_data(payload) or 0
+        detail = f"layout {schema:04x} is not known"
+        return self._drop("schema", detail, now_ms, len(payload) + _FRAME_COST)
 
     def _take_other(self, frame: Frame, now_ms: int) -> Dropped | None:
         message: Hello | Description | Stats | Malformed | None = None

@@ -1,0 +1,60 @@
+"""A gateway that starts beside a node that is already sending: nothing of it is lost."""
+
+from __future__ import annotations
+
+from firmware_bridge.drivers.tw1 import HELD, Tw1Driver
+from firmware_bridge.reading import Channel, Dropped, Quantity, Reading, Unit
+from firmware_bridge.sim_node import SimulatedNode, describe
+
+CHANNELS = tuple(
+    Channel(f"tilt_{i}", Quantity.TILT, Unit.MRAD, -260.0, 260.0, 1000) for i in range(8)
+)
+NOW_MS = 1_700_000_000_000
+
+
+def sample(node: SimulatedNode, i: int, every_ms: int) -> bytes:
+    return node.sample([float(i)] * len(node.layout.descriptions), i * every_ms * 1000)[0]
+
+
+def run(node: SimulatedNode, driver: Tw1Driver, first: int, last: int) -> list[Reading | Dropped]:
+    """Samples every 3 ms, and an answer to each question between them."""
+    items: list[Reading | Dropped] = []
+    for i in range(first, last):
+        now_ms = NOW_MS + 3 * i
+        items += driver.receive(sample(node, i, 3), now_ms)
+        items += driver.receive(node.receive(driver.write_next(now_ms)), now_ms)
+    return items
+
+
+def test_a_busy_node_is_understood_by_a_gateway_that_starts_late() -> None:
+    node, driver = SimulatedNode(describe(CHANNELS)), Tw1Driver("late")
+    driver.opened(NOW_MS)
+    items = run(node, driver, 0, 200)
+    assert [item.sequence for item in items if isinstance(item, Reading)] == list(range(200))
+    assert len(items) == 200
+    assert driver.health().gaps == 0
+
+
+def test_samples_wait_for_their_layout_and_the_oldest_give_way() -> None:
+    node, driver = SimulatedNode(describe(CHANNELS)), Tw1Driver("late")
+    driver.opened(NOW_MS)
+    refused = []
+    for i in range(HELD + 10):
+        refused += driver.receive(sample(node, i, 3), NOW_MS + i)
+    assert [item.reason for item in refused if isinstance(item, Dropped)] == ["schema"] * 10
+    items = []
+    for i in range(20):
+        items += driver.receive(node.receive(driver.write_next(NOW_MS + 100 + i)), NOW_MS + 100)
+    assert [item.sequence for item in items] == list(range(10, HELD + 10))
+    assert [item.received_ms for item in items] == [NOW_MS + i for i in range(10, HELD + 10)]
+
+
+def test_a_node_with_a_new_layout_loses_nothing_either() -> None:
+    node, driver = SimulatedNode(describe(CHANNELS)), Tw1Driver("renewed")
+    driver.opened(NOW_MS)
+    run(node, driver, 0, 50)
+    hello = node.reboot(describe(CHANNELS[:3]))
+    items = driver.receive(hello, NOW_MS + 150) + run(node, driver, 50, 100)
+    readings = [item for item in items if isinstance(item, Reading)]
+    assert [reading.sequence for reading in readings] == list(range(50, 100))
+    assert {reading.channels for reading in readings} == {("tilt_0", "tilt_1", "tilt_2")}
