@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import logging
 import selectors
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from edge.batch import Batch
 from edge.bundles import open_bundles
+from edge.errors import TalusError
 from edge.health import Accounts, Latency, health_values, link_values
 from edge.intake import Intake
 from edge.message import HEALTH, Message, alarm_messages, to_json
@@ -22,6 +24,7 @@ from firmware_bridge.reading import ROW_REASONS, Dropped, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from edge.alarm import AlarmChange
     from edge.config import Config
@@ -37,6 +40,18 @@ _LEAVE_S = 3.0
 _STATE = "pipeline"
 
 
+def _lock(folder: Path) -> IO[str]:
+    """Hold the data folder, for as long as this process lives. Raises TalusError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    held = (folder / "lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        held.close()
+        raise TalusError(f"gateway.data_dir: {folder} is in use by another talus run") from error
+    return held
+
+
 class Gateway:
     """One gateway. ``run`` returns when ``stop`` says so."""
 
@@ -45,6 +60,7 @@ class Gateway:
         self.started_s = time.monotonic()
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
         self._prefix = f"{config.mqtt.topic}/{config.name}"
+        self._lock = _lock(config.data_dir)
         self.outbox = Outbox(config.data_dir, config.outbox_max_bytes)
         self.carried_rows = self.outbox.rows
         bundles = open_bundles(config)
@@ -263,3 +279,4 @@ class Gateway:
             self._capture.close()
         self.outbox.close()
         self._selector.close()
+        self._lock.close()

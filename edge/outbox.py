@@ -1,17 +1,18 @@
 """Store and forward: what must reach the broker is on disk before it is on the air.
 
 SQLite in WAL mode with synchronous=FULL: a message put is there after a power cut. A full disk
-first costs the reserve file, then telemetry (counted), and an alarm only then waits in memory.
+first costs telemetry (counted), then the reserve file, and an alarm only then waits in memory.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.database import is_damage, open_database, set_aside
 from edge.message import ALARM, TELEMETRY, Message
 
 if TYPE_CHECKING:
@@ -22,13 +23,6 @@ RESERVE_BYTES = 1024 * 1024
 MAX_UNSAVED = 1000
 """Alarms held in memory at most while the disk takes nothing at all."""
 _EVICT_AT_ONCE = 64
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS message(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, priority INTEGER NOT NULL, topic TEXT NOT NULL,
-  payload BLOB NOT NULL, retain INTEGER NOT NULL, rows INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS by_priority ON message(priority, id);
-CREATE TABLE IF NOT EXISTS state(name TEXT PRIMARY KEY, value BLOB NOT NULL);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,62 +48,67 @@ class Outbox:
         self.lost_alarms = 0
         self._unsaved: deque[Stored] = deque(maxlen=MAX_UNSAVED)
         self._unsaved_id = 0
-        self._db = self._open_or_quarantine()
+        self._db = self._open()
         total = "SELECT COALESCE(SUM(LENGTH(payload)), 0), COALESCE(SUM(rows), 0), COUNT(*)"
         row = self._db.execute(total + " FROM message").fetchone()
         self.bytes, self.rows, self.messages = row
         self._refill_reserve()
 
-    def _open_or_quarantine(self) -> sqlite3.Connection:
-        try:
-            return self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # locked, or no permission: another file would not help
-            aside = self.path.with_name(f"outbox.damaged.{os.getpid()}.db")
-            for suffix in ("", "-wal", "-shm"):
-                old = self.path.with_name(self.path.name + suffix)
-                if old.exists():
-                    old.rename(aside.with_name(aside.name + suffix))
-            self.notes.append(f"{self.path}: {error}; set aside as {aside.name}, a new one begun")
-            return self._open()
-
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
         try:
-            self.path.chmod(0o600)
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA journal_size_limit=4194304")
-            db.executescript(_SCHEMA)
-            if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("the database is damaged")
-        except BaseException:
-            db.close()
-            raise
-        return db
+            return open_database(self.path)
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: SQLite's own words
+            if is_damage(error, self.path):
+                aside = set_aside(self.path)
+                self.note(f"{self.path}: {error}; set aside as {aside}, a new one begun")
+            elif self._reserve.exists():
+                self._reserve.unlink()  # on a full disk SQLite cannot even open
+            else:
+                raise
+            return self._open()
 
     def put(self, messages: Iterable[Message], state: dict[str, bytes] | None = None) -> bool:
         """Store messages and state in one transaction; False if the disk did not take all.
 
-        A retained message takes the place of one that still waits under its topic.
+        A retained message takes the place of one that still waits under its topic. Telemetry
+        is refused while the reserve is not there: what room is left is for alarms.
         """
         wanted = list(messages)
         self._make_room(sum(len(m.payload) for m in wanted))
-        if self._try(wanted, state):
+        if self._reserve_stands() and self._save(wanted, state):
             return True
-        # The reserve is for alarms: it is given up once, and telemetry must go without.
-        self._reserve.unlink(missing_ok=True)
-        alarms = [m for m in wanted if m.priority == ALARM]
-        for message in wanted:
-            if message.priority != ALARM:
-                self._lose("disk_full", message.rows)
-        if (alarms or state) and not (self._try(alarms, state) or self._try(alarms, None)):
-            for message in alarms:
-                self._unsaved_id -= 1
-                self.lost_alarms += len(self._unsaved) == MAX_UNSAVED
-                self._unsaved.append(Stored(self._unsaved_id, message))
+        kept = [m for m in wanted if m.priority != TELEMETRY]
+        self._lose("disk_full", [m for m in wanted if m.priority == TELEMETRY])
+        if not (kept or state) or self._save(kept, state):
+            return len(kept) == len(wanted)
+        alarms = [m for m in kept if m.priority == ALARM]
+        self._lose("disk_full", [m for m in kept if m.priority != ALARM])
+        if alarms:
+            self._reserve.unlink(missing_ok=True)
+            if not (self._save(alarms, state) or self._save(alarms, None)):
+                self._keep_in_memory(alarms)
         return False
+
+    def _keep_in_memory(self, alarms: list[Message]) -> None:
+        for message in alarms:
+            self._unsaved_id -= 1
+            self.lost_alarms += len(self._unsaved) == MAX_UNSAVED
+            self._unsaved.append(Stored(self._unsaved_id, message))
+
+    def _save(self, messages: list[Message], state: dict[str, bytes] | None) -> bool:
+        """Store these, after the alarms that wait in memory: their order is kept."""
+        wanted = [*(stored.message for stored in self._unsaved), *messages]
+        if not self._try(wanted, state):
+            self._reuse_wal()
+            if not self._try(wanted, state):
+                return False
+        self._unsaved.clear()
+        return True
+
+    def _reuse_wal(self) -> None:
+        """Let the next transaction start at the beginning of the log: it needs no new room."""
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _try(self, messages: list[Message], state: dict[str, bytes] | None) -> bool:
         db = self._db
@@ -174,31 +173,47 @@ class Outbox:
             self.dropped_messages += before[2] - self.messages
             self.lost["outbox_full"] = self.lost.get("outbox_full", 0) + rows
 
-    def _lose(self, reason: str, rows: int) -> None:
-        self.dropped_messages += 1
-        self.lost[reason] = self.lost.get(reason, 0) + rows
+    def _lose(self, reason: str, messages: list[Message]) -> None:
+        if messages:
+            self.dropped_messages += len(messages)
+            self.lost[reason] = self.lost.get(reason, 0) + sum(m.rows for m in messages)
 
     def waiting(self, limit: int, flying: frozenset[int], max_bytes: int) -> list[Stored]:
         """Return what should leave next: alarms before all else, then the oldest.
 
         At most ``limit`` messages, and no more once they hold ``max_bytes``.
         """
-        found = [stored for stored in self._unsaved if stored.id not in flying]
         query = "SELECT id, topic, payload, priority, retain, rows FROM message "
         query += "ORDER BY priority, id LIMIT ?"
+        # Alarms in memory are younger than those on disk: a state must not be overtaken.
+        memory = [stored for stored in self._unsaved if stored.id not in flying]
+        found: list[Stored] = []
         for row in self._db.execute(query, (limit + len(flying),)):
+            if row[3] > ALARM:
+                found, memory = found + memory, []
             if max_bytes <= 0 or len(found) >= limit:
                 break
             if row[0] not in flying:
                 message = Message(row[1], row[2], row[3], retain=bool(row[4]), rows=row[5])
                 found.append(Stored(row[0], message))
                 max_bytes -= len(message.payload)
-        return found[:limit]
+        return (found + memory)[:limit]
 
     def done(self, ids: Iterable[int]) -> int | None:
         """Delete what the broker has acknowledged; returns its readings, None if it cannot."""
-        kept = [stored for stored in self._unsaved if stored.id not in (ids := tuple(ids))]
+        gone = frozenset(ids)
+        kept = [stored for stored in self._unsaved if stored.id not in gone]
         self._unsaved = deque(kept, maxlen=MAX_UNSAVED)
+        rows = self._remove(gone)
+        if rows is None:  # on a full disk: to delete takes room as well, for a while
+            self._reuse_wal()
+            rows = self._remove(gone)
+        if rows is None and self._reserve.exists():
+            self._reserve.unlink()
+            rows = self._remove(gone)
+        return rows
+
+    def _remove(self, ids: frozenset[int]) -> int | None:
         before = self.bytes, self.rows, self.messages
         rows = 0
         try:
@@ -214,18 +229,23 @@ class Outbox:
 
     def mend(self) -> None:
         """Try to save what waits in memory, and to fill the reserve again."""
-        while self._unsaved and self._try([self._unsaved[0].message], None):
-            self._unsaved.popleft()
-        if not self._reserve.exists() and not self._unsaved:
-            self._refill_reserve()
+        if self._unsaved:
+            self._save([], None)
+        self._reserve_stands()
 
-    def _refill_reserve(self) -> None:
+    def _reserve_stands(self) -> bool:
+        """Whether the reserve is there, or could be filled now."""
+        return self._reserve.exists() or (not self._unsaved and self._refill_reserve())
+
+    def _refill_reserve(self) -> bool:
         try:
             if not self._reserve.exists() or self._reserve.stat().st_size < RESERVE_BYTES:
                 self._reserve.write_bytes(bytes(RESERVE_BYTES))
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
             self.note(f"{self._reserve}: {error.strerror}: free some space on this disk")
+            return False
+        return True
 
     @property
     def unsaved(self) -> int:

@@ -6,6 +6,8 @@ paho's network thread only puts what happened on a queue; the loop takes it from
 from __future__ import annotations
 
 import queue
+import socket
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import TalusError
-from edge.message import to_json
+from edge.message import ALARM, to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     from edge.outbox import Outbox
 
 WINDOW = 64
-MAX_AIR_BYTES = 512 * 1024
-"""Messages on the air at most, and their bytes: both wait in memory for their PUBACK."""
+"""Messages on the air at most: they wait in memory for their PUBACK."""
+MAX_AIR_BYTES = 64 * 1024
+"""Bytes on the air beyond which only alarms are sent: on a slow link these stand before them."""
+MAX_UNDELETED = 16 * WINDOW
+"""Acknowledged messages that the disk does not let go: beyond these only alarms are sent."""
 RETRY_MIN_S = 1
 RETRY_MAX_S = 30
 
@@ -43,6 +48,10 @@ class RelayHealth:
 
 def make_client(config: MqttConfig, folder: Path, client_id: str) -> mqtt.Client:
     """Return a client with the credentials of the configuration. Raises TalusError."""
+    try:
+        config.host.encode("idna")
+    except UnicodeError as error:
+        raise TalusError(f"mqtt.host: {config.host!r} is not a host name: {error}") from error
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     if config.username:
         client.username_pw_set(config.username, _password(config, folder))
@@ -69,6 +78,8 @@ def _password(config: MqttConfig, folder: Path) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise TalusError(f"mqtt.password_file: {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise TalusError(f"mqtt.password_file: {path}: not UTF-8 text") from None
 
 
 class Relay:
@@ -94,7 +105,8 @@ class Relay:
         self._client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
         self._client.max_queued_messages_set(2 * WINDOW)
         self._client.on_connect = lambda *a: self._events.put(("connected", a[3]))
-        self._client.on_connect_fail = lambda *_: self._events.put(("failed", "no answer"))
+        # paho calls this while it handles the error, and does not pass it on.
+        self._client.on_connect_fail = lambda *_: self._events.put(("failed", sys.exception()))
         self._client.on_disconnect = lambda *a: self._events.put(("disconnected", a[3]))
         self._client.on_publish = lambda *a: self._events.put(("acknowledged", a[2]))
 
@@ -121,22 +133,25 @@ class Relay:
         if acknowledged:
             self.published_messages += len(acknowledged)
             self._undeleted.update(acknowledged)
-        if self._undeleted:
-            rows = self._outbox.done(self._undeleted)
-            if rows is not None:
-                self.published_rows += rows
-                self._undeleted.clear()
+        while self._undeleted:
+            some = sorted(self._undeleted)[:WINDOW]  # few at once, as a full disk has little room
+            rows = self._outbox.done(some)
+            if rows is None:
+                break
+            self.published_rows += rows
+            self._undeleted.difference_update(some)
         if self._connected and len(self._flying) < WINDOW // 2:
             self._send()
         return len(self._flying)
 
     def _send(self) -> None:
         out = frozenset(each for each, _ in self._flying.values()) | self._undeleted
-        room = MAX_AIR_BYTES - self._air_bytes
-        if room <= 0:
-            return
+        room = max(1, MAX_AIR_BYTES - self._air_bytes)
         for stored in self._outbox.waiting(WINDOW - len(self._flying), out, room):
             m = stored.message
+            full = self._air_bytes >= MAX_AIR_BYTES or len(self._undeleted) >= MAX_UNDELETED
+            if m.priority != ALARM and full:
+                return
             info = self._client.publish(m.topic, m.payload, qos=1, retain=m.retain)
             if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
                 return
@@ -157,7 +172,7 @@ class Relay:
             self._connected = False
             where = f"{self._config.host}:{self._config.port}"
             if kind == "failed":
-                self._reason = f"no connection to {where}"
+                self._reason = f"no connection to {where}: {value}"
             elif not self._reason.startswith("refused"):
                 self._reason = f"lost the connection to {where}: {value}"
         if was != (self._connected, self._reason):
@@ -185,14 +200,19 @@ class Relay:
             time.sleep(0.005)
 
     def stop(self, wait_s: float = 1.0) -> None:
-        """Say offline, and leave."""
+        """Say offline, and leave: where the broker does not take it, the last will says it."""
         self.drain(wait_s)
+        said = False
         if self._connected:
-            offline = self._client.publish(
-                self._status_topic, self._status(online=False), qos=1, retain=True
-            )
+            text = self._status(online=False)
+            offline = self._client.publish(self._status_topic, text, qos=1, retain=True)
             with suppress(RuntimeError, ValueError):  # the connection went in the same moment
                 offline.wait_for_publish(wait_s)
+                said = offline.is_published()
         self.pump()
-        self._client.disconnect()
+        if said or not self._connected:
+            self._client.disconnect()
+        elif isinstance(found := self._client.socket(), socket.socket):
+            with suppress(OSError):  # no DISCONNECT: the broker would forget the will
+                found.shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()
