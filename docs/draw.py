@@ -1,6 +1,6 @@
 """Draws docs/demo.png: the demo's slope through the shipped bundle, movement to alarm.
 
-python benchmarks/picture.py --out docs/demo.png
+python docs/draw.py --out docs/demo.png
 """
 
 from __future__ import annotations
