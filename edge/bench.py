@@ -20,12 +20,12 @@ from edge.config import (
     StationConfig,
     default_ceiling,
 )
-from edge.errors import RuntimeMissingError
+from edge.errors import BundleError, RuntimeMissingError
 from edge.parse_channels import ChannelConfig
 from edge.parse_ports import PortConfig
 from edge.pipeline import Pipeline
 from edge.quality import TimeRules
-from edge.runtime import RUNTIMES, installed, load
+from edge.runtime import RUNTIMES, Singles, installed, load
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.reading import Channel, Quantity, Reading, Unit
 from firmware_bridge.sim_node import SimulatedNode, describe
@@ -207,10 +207,11 @@ def _time_model(
     except RuntimeMissingError as error:
         return ModelTime(name, artifact.file, runtime, 0.0, 0.0, 0.0, str(error))
     size = len(manifest.features.terms)
-    shape, state = (1, size), np.zeros((1, manifest.forecaster.hidden), np.float32)
+    shape: tuple[int, ...] = (1, size)
+    state: Singles | None = np.zeros((1, manifest.forecaster.hidden), np.float32)
     if name != "gru":
         window = next(d.window_steps for d in manifest.detectors if d.name == name)
-        shape, state = (1, window, size), None  # type: ignore[assignment]
+        shape, state = (1, window, size), None
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     clock = time.perf_counter_ns
     steps, bare = [], []
@@ -234,29 +235,38 @@ def _percentiles(times: list[float]) -> tuple[float, float]:
 
 
 def report(folder: Path, count: int) -> Iterator[str]:
-    """Give the lines that ``talus bench`` prints."""
+    """Give the lines that ``talus bench`` prints: every stage in every runtime, every artifact."""
     import os
 
-    bundle = load_bundle(folder, ANY_RUNTIME)
-    m = bundle.manifest
     node = os.uname()
     yield f"{node.nodename} {node.machine} {node.sysname} {node.release}, {os.cpu_count()} CPUs"
-    chosen = f"{bundle.forecaster.artifact.file} in {bundle.forecaster.runtime}"
-    yield f"{m.label}: {len(m.channels)} channels, {len(m.features.terms)} features; {chosen}"
-    p50, p99 = _percentiles(time_whole(bundle, count))
-    yield f"{'stage':<12} {'p50 us':>9} {'p99 us':>9} {'share':>6}"
-    stages = time_stages(bundle, count)
-    total = sum(stage.p50_us for stage in stages)
-    for stage in stages:
-        share = f"{stage.p50_us / total:.0%}"
-        yield f"{stage.name:<12} {stage.p50_us:>9.1f} {stage.p99_us:>9.1f} {share:>6}"
-    yield f"{'bytes to decision':<12} {p50:.1f} us p50, {p99:.1f} us p99 (stages not timed)"
+    m = load_bundle(folder, ANY_RUNTIME).manifest
+    yield f"{m.label}: {len(m.channels)} channels, {len(m.features.terms)} features"
+    for runtime in installed():
+        yield ""
+        try:
+            yield from _stage_lines(load_bundle(folder, RuntimeConfig((runtime,), "auto")), count)
+        except BundleError as error:
+            yield f"{runtime}: {error}"
+    yield ""
     head = f"{'model':<12} {'artifact':<28} {'runtime':<12}"
     yield head + "".join(f" {title:>8}" for title in ("p50 us", "p99 us", "invoke"))
     for row in time_models(folder, m, count):
         what = f"{row.model:<12} {row.file:<28} {row.runtime:<12}"
         if row.refused:
-            yield f"{what} {row.refused}"
+            yield f"{what} {row.refused.partition(': ')[2][:70]}"
         else:
             numbers = (row.step_p50_us, row.step_p99_us, row.invoke_p50_us)
             yield what + "".join(f" {n:>8.1f}" for n in numbers)
+
+
+def _stage_lines(bundle: Bundle, count: int) -> Iterator[str]:
+    loaded = bundle.forecaster
+    p50, p99 = _percentiles(time_whole(bundle, count))
+    yield f"{loaded.runtime:<18} {'p50 us':>9} {'p99 us':>9} {'share':>6}   {loaded.artifact.file}"
+    stages = time_stages(bundle, count)
+    total = sum(stage.p50_us for stage in stages)
+    for stage in stages:
+        share = f"{stage.p50_us / total:.0%}"
+        yield f"{stage.name:<18} {stage.p50_us:>9.1f} {stage.p99_us:>9.1f} {share:>6}"
+    yield f"{'bytes to decision':<18} {p50:>9.1f} {p99:>9.1f}          as a whole, stages not timed"
