@@ -25,6 +25,11 @@ def parse(description: str | None, *, data: bool = False) -> argparse.Namespace:
             f"--data: {args.data}: no such folder; this benchmark needs real data", file=sys.stderr
         )
         sys.exit(2)
+    for option in ("json", "png"):
+        path = getattr(args, option, None)
+        if path is not None and not path.absolute().parent.is_dir():
+            print(f"--{option}: {path.parent}: no such folder", file=sys.stderr)
+            sys.exit(2)
     return args
 
 

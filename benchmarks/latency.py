@@ -9,13 +9,14 @@ Memory and start are those of ``talus run`` in a process of its own, a node on a
 
 from __future__ import annotations
 
+import io
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from edge.runtime import Singles, load
 from export.demo import make_node, write_config
 from export.local_broker import Mosquitto, free_port, mosquitto_path
 from export.models.gru import GruWeights
+from export.quiet import native_silence
 
 WINDOW = 64
 """Steps a windowed model looks back, as in every tutorial (and models.md)."""
@@ -59,8 +61,18 @@ class Windowed:
     """The GRU as tutorials export it: a Keras model over a window, of the same weights."""
 
     def __init__(self, weights: GruWeights) -> None:
-        import tensorflow as tf
         from ai_edge_litert.interpreter import Interpreter
+
+        with native_silence(), redirect_stdout(io.StringIO()):  # TensorFlow tells much
+            content = self._converted(weights)
+        self._interpreter = Interpreter(model_content=content, num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._in = self._interpreter.get_input_details()[0]["index"]
+        self._out = self._interpreter.get_output_details()[0]["index"]
+
+    @staticmethod
+    def _converted(weights: GruWeights) -> bytes:
+        import tensorflow as tf
 
         inputs = tf.keras.Input((WINDOW, weights.kernel.shape[0]), batch_size=1)
         gru = tf.keras.layers.GRU(weights.hidden, reset_after=True)
@@ -68,11 +80,7 @@ class Windowed:
         model = tf.keras.Model(inputs, head(gru(inputs)))
         gru.set_weights([weights.kernel, weights.recurrent, weights.bias])
         head.set_weights([weights.head, weights.head_bias])
-        content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-        self._interpreter = Interpreter(model_content=content, num_threads=1)
-        self._interpreter.allocate_tensors()
-        self._in = self._interpreter.get_input_details()[0]["index"]
-        self._out = self._interpreter.get_output_details()[0]["index"]
+        return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
 
     def run(self, x: Singles) -> Singles:
         """Run over float32[1, WINDOW, features]."""

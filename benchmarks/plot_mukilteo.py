@@ -31,7 +31,7 @@ def draw(telemetry: list[dict[str, Any]], alarms: list[dict[str, Any]], path: Pa
         _scores(row[2], mine, [a for a in alarms if a["station"] == name])
         row[0].set_title(name, loc="left", fontweight="bold")
     axes[0][1].set_title("rain, soil moisture")
-    axes[0][2].set_title("scores over threshold (dashed: in shadow), level below")
+    axes[0][2].set_title("scores over threshold (dashed: shadow), level below", fontsize=10)
     figure.autofmt_xdate()
     figure.tight_layout()
     figure.savefig(path, dpi=90)
@@ -52,6 +52,8 @@ def _channels(water: Any, weather: Any, mine: list[dict[str, Any]]) -> None:
             rain = weather.twinx()
             rain.bar(times, values[:, i], width=0.02, color="#1565c0")
             rain.set_ylabel("rain, mm")
+            rain.set_ylim(0, max(1.0, 1.05 * float(np.nanmax(values[:, i], initial=0.0))))
+    weather.yaxis.set_visible(bool(weather.get_lines()))
     water.legend(fontsize=7, loc="best")
     water.set_ylabel("water level, m (MLP, MWWD: raw)", fontsize=7)
 

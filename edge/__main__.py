@@ -41,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="run a capture, CSV or logger file, no hardware")
     for each in (run, check, replay):
         each.add_argument("--config", type=Path, required=True, metavar="gateway.toml")
+    check.add_argument("--listen", type=float, default=3.0, metavar="SECONDS",
+                       help="how long to wait for a reading on each port (default 3)")  # fmt: skip
     run.add_argument("-v", "--verbose", action="store_true", help="log each rejected reading")
     replay.add_argument("sources", nargs="+", metavar="[PORT=]FILE")
     replay.add_argument("--json", action="store_true", help="one JSON object an alarm change")
@@ -64,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TalusError as error:
         print(f"talus {args.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"talus {args.command}: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # | head
         sys.stderr.close()
         return 1
@@ -98,9 +103,10 @@ def _check(args: argparse.Namespace) -> int:
     from edge.check import check
 
     wrong = 0
-    for finding in check(args.config):
+    for finding in check(args.config, listen_s=args.listen):
         wrong += not finding.ok
-        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.path}: {finding.text}", flush=True)
+        word = "FAIL" if not finding.ok else "ok  " if finding.sure else "??  "
+        print(f"{word} {finding.path}: {finding.text}", flush=True)
     if wrong:
         print(f"{wrong} to mend")
     return 1 if wrong else 0
@@ -114,6 +120,7 @@ def _replay(args: argparse.Namespace) -> int:
     from edge.config import load_config
     from edge.message import change_values, to_json
     from edge.replay import recorded, replay
+    from firmware_bridge.reading import Reading
 
     config = load_config(args.config)
     bundles = open_bundles(config)
@@ -121,8 +128,11 @@ def _replay(args: argparse.Namespace) -> int:
         if isinstance(bundle, str):
             print(f"station {name} is NOT WATCHED: {bundle}", file=sys.stderr)
     counts: Counter[str] = Counter()
+    seen: dict[str, set[str]] = {}
     for item, outcome in replay(config, bundles, recorded(config, args.sources)):
         counts["in"] += 1
+        if isinstance(item, Reading):
+            seen.setdefault(item.source, set()).update(item.channels)
         if outcome is None or outcome.reason:
             counts[outcome.reason if outcome else getattr(item, "reason", "")] += 1
             continue
@@ -133,12 +143,28 @@ def _replay(args: argparse.Namespace) -> int:
                 found = forecasts.get(change.station, ())
                 print(to_json(change_values(change, config.name, found)).decode())
                 continue
-            word = "NO-DATA" if change.no_data else LEVELS[change.level]
-            print(f"{change.time_ms} {change.station} {change.level} {word} {change.reason}")
+            word = "no-data" if change.no_data else LEVELS[change.level]
+            text = change.reason.removeprefix("NO-DATA: ")
+            print(f"{_utc(change.time_ms)} {change.station} {change.level} {word} {text}")
     rejected = {k: v for k, v in sorted(counts.items()) if k not in ("in", "accepted")}
     accounts = f"readings in {counts['in']}, accepted {counts['accepted']}, rejected {rejected}"
     print(accounts, file=sys.stderr)
-    return 0
+    for i, station in enumerate(config.stations):
+        for j, channel in enumerate(station.channels):
+            columns = seen.get(channel.port)
+            if columns and channel.plan.column not in columns:
+                known = ", ".join(sorted(columns))
+                where = f"{args.config}: station[{i}].channel[{j}].column"
+                text = f"{channel.plan.column!r} is nowhere in the files; they have {known}"
+                print(f"{where}: {text}", file=sys.stderr)
+    return 1 if any(isinstance(bundle, str) for bundle in bundles.values()) else 0
+
+
+def _utc(time_ms: int) -> str:
+    from datetime import UTC, datetime, timedelta
+
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _bench(args: argparse.Namespace) -> int:

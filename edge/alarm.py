@@ -194,14 +194,15 @@ class Alarm:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot: a raised level stays raised over a restart."""
-        self.level = int(state["level"])
-        self.silent = tuple(state["silent"])
-        self.no_data = bool(state["no_data"])
-        self._above = list(state["above"])
-        self._below = list(state["below"])
+        level, count, time_ms = (int(state[key]) for key in ("level", "count", "time_ms"))
+        above, below = list(state["above"]), list(state["below"])
+        silent, no_data = tuple(state["silent"]), bool(state["no_data"])
+        if not (0 <= level <= _TOP and len(above) == len(below) == _TOP):
+            raise ValueError("not a state of an alarm")
         self._seen = {(kind, channel) for kind, channel in state["seen"]}
-        self._count = int(state["count"])
-        self._time_ms = int(state["time_ms"])
+        self.level, self._count, self._time_ms = level, count, time_ms
+        self._above, self._below = above, below
+        self.silent, self.no_data = silent, no_data
 
 
 def describe(score: Score) -> str:

@@ -12,9 +12,10 @@ from edge.message import TELEMETRY, Message, number, to_json
 
 if TYPE_CHECKING:
     from edge.pipeline import Outcome
-    from edge.station import Scored, Station
+    from edge.station import Station
+    from edge.watch import Scored
 
-MAX_ROWS = 200
+MAX_ROWS = 50
 """Rows after which a message leaves before its time."""
 _SCORE_FIELDS = ("kind", "channel", "value", "threshold", "armed")
 

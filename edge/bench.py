@@ -15,13 +15,13 @@ from edge.calibration import ChannelPlan, Linear
 from edge.config import (
     AlarmConfig,
     Config,
-    MqttConfig,
     RuntimeConfig,
     StationConfig,
     default_ceiling,
 )
 from edge.errors import BundleError, RuntimeMissingError
 from edge.parse_channels import ChannelConfig
+from edge.parse_mqtt import MqttConfig
 from edge.parse_ports import PortConfig
 from edge.pipeline import Pipeline
 from edge.quality import TimeRules
@@ -239,8 +239,8 @@ def report(folder: Path, count: int) -> Iterator[str]:
     import os
 
     node = os.uname()
-    yield f"{node.nodename} {node.machine} {node.sysname} {node.release}, {os.cpu_count()} CPUs"
     m = load_bundle(folder, ANY_RUNTIME).manifest
+    yield f"{node.nodename} {node.machine} {node.sysname} {node.release}, {os.cpu_count()} CPUs"
     yield f"{m.label}: {len(m.channels)} channels, {len(m.features.terms)} features"
     for runtime in installed():
         yield ""
@@ -254,10 +254,14 @@ def report(folder: Path, count: int) -> Iterator[str]:
     for row in time_models(folder, m, count):
         what = f"{row.model:<12} {row.file:<28} {row.runtime:<12}"
         if row.refused:
-            yield f"{what} {row.refused.partition(': ')[2][:70]}"
+            yield f"{what} cannot run it: {_first_sentence(row.refused)}"
         else:
             numbers = (row.step_p50_us, row.step_p99_us, row.invoke_p50_us)
             yield what + "".join(f" {n:>8.1f}" for n in numbers)
+
+
+def _first_sentence(refused: str) -> str:
+    return refused.partition(": ")[2].partition(". ")[0][:100] or refused
 
 
 def _stage_lines(bundle: Bundle, count: int) -> Iterator[str]:

@@ -55,6 +55,9 @@ class Bundle:
 def read_manifest(folder: Path) -> Manifest:
     """Read and check manifest.json and the sha256 and size of every file it lists."""
     path = folder / "manifest.json"
+    if not folder.is_dir():
+        msg = f"{path}: there is no such bundle: copy it here, or make one with talus-export train"
+        raise BundleError(msg)
     text = _read(path, MAX_MANIFEST_BYTES)
     try:
         manifest = parse_manifest(text, str(path))
@@ -122,13 +125,20 @@ def _prove(
             f"{artifact.tolerance:.3g} allowed: this CPU or runtime computes something else"
         )
     if not tried:
-        here = ", ".join(installed()) or "none"
-        tried.append(
-            f"no artifact for the runtimes installed ({here}) "
-            f"and precision {config.precision!r}; pip install ai-edge-litert"
-        )
+        tried.append(_why_none(spec.artifacts, config))
     msg = f"{folder}: {spec.golden}: not armed: " + "; ".join(tried)
     raise BundleError(msg)
+
+
+def _why_none(artifacts: tuple[Artifact, ...], config: RuntimeConfig) -> str:
+    present = installed()
+    if not present:
+        return "no inference runtime is installed: pip install ai-edge-litert"
+    offered = sorted({f"{a.precision} in {r}" for a in artifacts for r in a.runtimes})
+    return (
+        f"runtime.prefer {list(config.prefer)} and precision {config.precision!r} fit none of what "
+        f"the bundle offers ({', '.join(offered)}) in what is installed here ({', '.join(present)})"
+    )
 
 
 def golden_error(

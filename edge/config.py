@@ -10,6 +10,7 @@ from edge.calibration import ChannelPlan, full_name, referenced
 from edge.errors import ConfigError
 from edge.fields import Mistakes, Table
 from edge.parse_channels import ChannelConfig, parse_channel
+from edge.parse_mqtt import MqttConfig, parse_mqtt
 from edge.parse_ports import PortConfig, parse_port
 
 if TYPE_CHECKING:
@@ -18,21 +19,6 @@ if TYPE_CHECKING:
 MAX_CONFIG_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 """Names stand in MQTT topics and file names: no slash, no wildcard, no space."""
-
-
-@dataclass(frozen=True, slots=True)
-class MqttConfig:
-    """The broker. Secrets are named by file, never written here."""
-
-    host: str
-    port: int
-    topic: str
-    keepalive_s: int
-    username: str
-    password_file: str
-    ca_file: str
-    cert_file: str
-    key_file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +104,7 @@ def load_config(path: Path, *, site: bool = False) -> Config:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             mistakes.add("file", f"larger than {MAX_CONFIG_BYTES} bytes")
             mistakes.raise_if_any()
-        data = tomllib.loads(path.read_bytes().decode())
+        data = tomllib.loads(_text(path.read_bytes()))
     except OSError as error:
         mistakes.add("file", f"cannot be read: {error.strerror or error}")
         data = {}
@@ -135,6 +121,18 @@ def load_config(path: Path, *, site: bool = False) -> Config:
     return config
 
 
+def _text(content: bytes) -> str:
+    """Decode UTF-8, with or without the mark that Windows editors put before it."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        msg = (
+            f"byte 0x{content[error.start]:02x} in line {line} is not UTF-8: save the file as UTF-8"
+        )
+        raise ValueError(msg) from error
+
+
 def _config(root: Table, path: Path, *, site: bool) -> Config:
     gateway = root.table("gateway")
     name = checked_name(gateway, "name", "gateway")
@@ -149,7 +147,7 @@ def _config(root: Table, path: Path, *, site: bool) -> Config:
         snapshot_every_ms=_ms(gateway, "snapshot_every_s", 60.0, low=0.1),
         reference_max_age_ms=_ms(gateway, "reference_max_age_s", 3600.0, low=1.0),
         outbox_max_bytes=gateway.integer("outbox_max_mb", 512, low=1, high=65536) * 1024 * 1024,
-        mqtt=_mqtt(root.table("mqtt")),
+        mqtt=parse_mqtt(root.table("mqtt")),
         runtime=_runtime(root.table("runtime")),
         ports=tuple(parse_port(t) for t in root.tables("port", at_least=1)),
         stations=tuple(_station(t, site=site) for t in root.tables("station", at_least=1)),
@@ -168,28 +166,6 @@ def checked_name(table: Table, key: str, default: str | None = None) -> str:
 
 def _ms(table: Table, key: str, default: float, *, low: float = 0.0) -> int:
     return round(1000 * table.number(key, default, low=low, high=366 * 86400.0))
-
-
-def _mqtt(t: Table) -> MqttConfig:
-    mqtt = MqttConfig(
-        host=t.text("host", "localhost"),
-        port=t.integer("port", 1883, low=1, high=65535),
-        topic=t.text("topic", "talus"),
-        keepalive_s=t.integer("keepalive_s", 15, low=2, high=3600),
-        username=t.text("username", ""),
-        password_file=t.text("password_file", ""),
-        ca_file=t.text("ca_file", ""),
-        cert_file=t.text("cert_file", ""),
-        key_file=t.text("key_file", ""),
-    )
-    if any(c in mqtt.topic for c in "+#\0 ") or mqtt.topic.startswith(("/", "$")):
-        t.wrong("topic", "must be a plain topic prefix such as 'talus'")
-    if bool(mqtt.cert_file) != bool(mqtt.key_file):
-        t.wrong("key_file", "cert_file and key_file go together")
-    if mqtt.cert_file and not mqtt.ca_file:
-        t.wrong("ca_file", "a client certificate needs ca_file too (TLS)")
-    t.done()
-    return mqtt
 
 
 def _runtime(t: Table) -> RuntimeConfig:

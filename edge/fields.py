@@ -76,7 +76,12 @@ class Table:
             self.wrong(key, f"must be a text of at most {MAX_TEXT} characters, is {_kind(value)}")
             return ""
         if choices is not None and value not in choices:
-            self.wrong(key, f"{value!r} is not one of {', '.join(choices)}")
+            import difflib
+
+            near = difflib.get_close_matches(value.lower(), [c.lower() for c in choices], n=1)
+            meant = next((c for c in choices if [c.lower()] == near), "")
+            hint = f"; did you mean {meant!r}?" if meant else ""
+            self.wrong(key, f"{value!r} is not one of {', '.join(choices)}{hint}")
         return value
 
     def number(
@@ -149,6 +154,11 @@ class Table:
 
     def tables(self, key: str, *, at_least: int = 0) -> list[Table]:
         """Return a list of sub-tables (TOML ``[[key]]``)."""
+        if isinstance(self._data.get(key), dict):
+            self._asked.add(key)
+            name = ".".join(word.partition("[")[0] for word in self.at(key).split("."))
+            self.wrong(key, f"there may be several: write [[{name}]] in place of [{name}]")
+            return []
         found = self._list(key, [])
         if len(found) < at_least:
             self.wrong(key, f"at least {at_least} needed")

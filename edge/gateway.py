@@ -18,8 +18,9 @@ from edge.intake import Intake
 from edge.message import HEALTH, Message, alarm_messages, to_json
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
+from edge.recorder import Recorder
 from edge.relay import Relay
-from firmware_bridge.capture import CaptureWriter
+from edge.station import UNUSABLE
 from firmware_bridge.reading import ROW_REASONS, Dropped, Reading
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ class Gateway:
         self.relay = Relay(config.mqtt, config.folder, config.name, self.outbox)
         self._selector = selectors.DefaultSelector()
         self.intakes = [Intake(port, self._selector) for port in config.ports]
-        self._capture = self._open_capture()
-        self._capture_state = ""
+        self._recorder = Recorder(config.data_dir / config.capture if config.capture else None)
         self._due = dict.fromkeys(("telemetry", "health", "snapshot"), 0.0)
 
     def now_ms(self) -> int:
@@ -94,9 +94,16 @@ class Gateway:
         step_ms = offset_ms - self._offset_ms
         if abs(step_ms) > CLOCK_STEP_MS:
             log.warning("the clock of this gateway was set by %.1f s", step_ms / 1000)
-            self.pipeline.shift(round(step_ms))
+            self._shift(int(wall_ms), round(step_ms))
         self._offset_ms = offset_ms
         return int(wall_ms)
+
+    def _shift(self, now_ms: int, step_ms: int) -> None:
+        self._commit(self.pipeline.tick(now_ms - step_ms), ())  # what was due by the old clock
+        self.pipeline.shift(step_ms)
+        for intake in self.intakes:
+            intake.driver.shift(step_ms)
+        self._recorder.clock_set(now_ms, step_ms)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until ``stop`` is true, then leave in order."""
@@ -120,6 +127,8 @@ class Gateway:
             event = intake.poll(now_ms)
             if event:
                 log.info("%s", event)
+                if intake.state == "opened":
+                    self._recorder.write(now_ms, intake.name, b"")
         self._commit(self.pipeline.tick(now_ms), ())
         if self.batch.full or self._is_due("telemetry", self.config.telemetry_every_ms):
             self._flush(now_ms)
@@ -147,7 +156,7 @@ class Gateway:
             return
         began = time.perf_counter()
         now_ms = self.now_ms()
-        self._record(now_ms, intake.name, data)
+        self._recorder.write(now_ms, intake.name, data)
         items = intake.driver.receive(data, now_ms)
         readings = 0
         for item in items:
@@ -211,7 +220,7 @@ class Gateway:
             return
         try:
             notes = self.pipeline.restore(json.loads(saved), int(time.time() * 1000))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except UNUSABLE as error:
             notes = [f"the saved state cannot be used ({error!r}); models warm up anew"]
         for note in notes:
             log.warning("restore: %s", note)
@@ -239,24 +248,8 @@ class Gateway:
         values["ports"] = {
             i.name: link_values(i.driver.health(), i.state, i.latest_ms) for i in self.intakes
         }
-        values["capture"] = self._capture_state
+        values["capture"] = self._recorder.state
         return Message(f"{self._prefix}/health", to_json(values), HEALTH, retain=True)
-
-    def _open_capture(self) -> CaptureWriter | None:
-        if not self.config.capture:
-            return None
-        return CaptureWriter(self.config.data_dir / self.config.capture)
-
-    def _record(self, now_ms: int, source: str, data: bytes) -> None:
-        if self._capture is None:
-            return
-        try:
-            self._capture.write(now_ms, source, data)
-        except OSError as error:
-            # Recording is for study; the watch goes on without it.
-            self._capture_state = f"ended: {error}"
-            log.error("capture %s", self._capture_state)
-            self._capture = None
 
     def _report(self) -> None:
         for line in self.relay.log:
@@ -275,8 +268,7 @@ class Gateway:
         self._put([self._health(now_ms)], self._state())
         self.relay.stop()
         self._report()
-        if self._capture is not None:
-            self._capture.close()
+        self._recorder.close()
         self.outbox.close()
         self._selector.close()
         self._lock.close()

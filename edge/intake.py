@@ -47,6 +47,7 @@ class Intake:
         question = self.driver.write_next(now_ms) if self.port.is_open else b""
         if question:
             self.port.write(question)
+            self._watch()  # it may have vanished: its number is free for the next port to open
         return "" if event is None else f"port {self.name} ({event.device}): {self.state}"
 
     def read(self) -> bytes:

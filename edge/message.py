@@ -88,7 +88,8 @@ def change_values(
         "reason": change.reason,
         "bundle": change.bundle,
         "evidence": [score_values(score) for score in change.evidence],
-        "forecasts": [forecast_values(forecast) for forecast in forecasts],
+        # Silence has none: live it is seen between readings, in a replay at the next one.
+        "forecasts": [forecast_values(f) for f in (forecasts if change.evidence else ())],
     }
 
 

@@ -188,15 +188,18 @@ class Outbox:
         # Alarms in memory are younger than those on disk: a state must not be overtaken.
         memory = [stored for stored in self._unsaved if stored.id not in flying]
         found: list[Stored] = []
-        for row in self._db.execute(query, (limit + len(flying),)):
-            if row[3] > ALARM:
-                found, memory = found + memory, []
-            if max_bytes <= 0 or len(found) >= limit:
-                break
-            if row[0] not in flying:
-                message = Message(row[1], row[2], row[3], retain=bool(row[4]), rows=row[5])
-                found.append(Stored(row[0], message))
-                max_bytes -= len(message.payload)
+        try:
+            for row in self._db.execute(query, (limit + len(flying),)):
+                if row[3] > ALARM:
+                    found, memory = found + memory, []
+                if max_bytes <= 0 or len(found) >= limit:
+                    break
+                if row[0] not in flying:
+                    message = Message(row[1], row[2], row[3], retain=bool(row[4]), rows=row[5])
+                    found.append(Stored(row[0], message))
+                    max_bytes -= len(message.payload)
+        except sqlite3.Error as error:  # a disk that gives nothing back: what came must do
+            self.note(f"{self.path}: {error}")
         return (found + memory)[:limit]
 
     def done(self, ids: Iterable[int]) -> int | None:

@@ -34,6 +34,8 @@ class ChannelConfig:
     unit: str
     aggregate: str
     plan: cal.ChannelPlan
+    frozen_after_ms: int = 0
+    """The same value to the last digit for longer is a hung sensor; 0: never."""
 
 
 def parse_channel(t: Table) -> ChannelConfig:
@@ -53,11 +55,19 @@ def parse_channel(t: Table) -> ChannelConfig:
         unit=unit,
         aggregate=t.text("aggregate", default, choices=AGGREGATES),
         plan=cal.ChannelPlan(name, t.text("column", name), stages, low, high),
+        frozen_after_ms=round(
+            1000 * t.number("frozen_after_s", _frozen_after_s(quantity), low=0.0, high=1e9)
+        ),
     )
     if not name or "/" in name:
         t.wrong("name", "must be a name without '/'")
     t.done()
     return channel
+
+
+def _frozen_after_s(quantity: str) -> float:
+    """Return the default: what moves or tilts is never still to the last digit for a day."""
+    return 86_400.0 if quantity in ("displacement", "crack_width", "tilt") else 0.0
 
 
 def _stage(t: Table) -> cal.Stage:

@@ -34,8 +34,13 @@ def parse_port(t: Table) -> PortConfig:
     protocol = t.text("protocol", choices=("tw1", "lines"))
     clock = t.text("clock", "arrival", choices=("arrival", "node"))
     lines = None
-    if protocol == "lines":
-        lines = _lines(t.table("lines", required=True))
+    if protocol == "lines" and not t.has("lines"):
+        what = (
+            "protocol = 'lines' needs this table: column_count, columns = {tilt = 2}, time_column"
+        )
+        t.wrong("lines", f"missing: {what}")
+    elif protocol == "lines":
+        lines = _lines(t.table("lines"))
     elif t.has("lines"):
         t.wrong("lines", "only for protocol = 'lines'")
     own_time = clock == "node" or (lines is not None and lines.time_column is not None)
@@ -58,14 +63,16 @@ def parse_port(t: Table) -> PortConfig:
 
 
 def _lines(t: Table) -> LineFormat | None:
-    columns_table = t.table("columns", required=True)
+    columns_table = t.table("columns")
     columns = [(name, columns_table.integer(name, high=4095)) for name, _ in columns_table.items()]
     if not columns:
-        t.wrong("columns", "names the columns to read, e.g. {tilt = 2, rain = 5}")
+        t.wrong("columns", "name the columns to read and their numbers, e.g. {tilt = 2, rain = 5}")
     delimiter = t.text("delimiter", ",")
     time_column = t.integer("time_column", 0, high=4095) if t.has("time_column") else None
     record_column = t.integer("record_column", 0, high=4095) if t.has("record_column") else None
     count = t.integer("column_count", low=1, high=4096)
+    if not columns or not t.has("column_count"):
+        return None
     try:
         lines = LineFormat(
             delimiter=delimiter or ",",

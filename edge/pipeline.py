@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge.calibration import Board, full_name, referenced
 from edge.quality import TimeGate
-from edge.station import Scored, Station
+from edge.station import UNUSABLE, Station
 
 if TYPE_CHECKING:
     from edge.alarm import AlarmChange
     from edge.bundle import Bundle
     from edge.config import Config
+    from edge.watch import Scored
     from firmware_bridge.reading import Reading
 
 
@@ -66,6 +67,7 @@ class Pipeline:
             port.name: tuple(s for s in self.stations.values() if port.name in s.ports)
             for port in config.ports
         }
+        self._now_ms = 0
         self.accepted = 0
         self.refused: dict[tuple[str, str], int] = {}
 
@@ -87,14 +89,18 @@ class Pipeline:
 
     def tick(self, now_ms: int) -> list[AlarmChange]:
         """Look for silence. ``now_ms`` is on the clock of ``received_ms``."""
+        self._now_ms = now_ms
         found: list[AlarmChange] = []
         for station in self.stations.values():
             if now_ms > station.due_ms:
                 found += station.tick(now_ms)
+        if len(found) > 1:  # as if one had looked all the time
+            found.sort(key=lambda change: change.received_ms)
         return found
 
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set by so much."""
+        self._now_ms += delta_ms
         for station in self.stations.values():
             station.shift(delta_ms)
 
@@ -108,17 +114,30 @@ class Pipeline:
         return {
             "gates": {name: gate.snapshot() for name, gate in self.gates.items()},
             "board": self.board.snapshot(),
-            "stations": {name: s.snapshot() for name, s in self.stations.items()},
+            "stations": {name: s.snapshot(self._now_ms) for name, s in self.stations.items()},
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
-        """Continue from a snapshot; returns what could not be restored, in words."""
+        """Continue from a snapshot; returns what could not be restored, in words.
+
+        Each part stands for itself: damage in one costs no other station its level.
+        """
         notes = []
-        self.board.restore(state["board"])
-        for name, gate in self.gates.items():
-            if name in state["gates"]:
-                gate.restore(state["gates"][name])
+        self._now_ms = now_ms
         for name, station in self.stations.items():
-            if name in state["stations"]:
-                notes += station.restore(state["stations"][name], now_ms)
+            try:
+                if name in state["stations"]:
+                    notes += station.restore(state["stations"][name], now_ms)
+            except UNUSABLE as error:
+                notes.append(f"{name}: the saved alarm level cannot be used ({error!r})")
+        for name, gate in self.gates.items():
+            try:
+                if name in state["gates"]:
+                    gate.restore(state["gates"][name])
+            except UNUSABLE as error:
+                notes.append(f"port {name}: the saved times cannot be used ({error!r})")
+        try:
+            self.board.restore(state["board"])
+        except UNUSABLE as error:
+            notes.append(f"the saved references cannot be used ({error!r})")
         return notes

@@ -60,6 +60,8 @@ class TimeGate:
 
     def _doubt(self, time_ms: int, reason: str) -> Verdict:
         step = time_ms - self._doubt_ms
+        if self._doubts and not step:  # a logger of two lines a time: no proof, and no denial
+            return Verdict(reason)
         follows = self._doubts > 0 and 0 < step <= self._rules.max_jump_ms
         self._doubts = self._doubts + 1 if follows else 1
         self._doubt_ms = time_ms

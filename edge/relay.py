@@ -22,8 +22,8 @@ from edge.message import ALARM, to_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.config import MqttConfig
     from edge.outbox import Outbox
+    from edge.parse_mqtt import MqttConfig
 
 WINDOW = 64
 """Messages on the air at most: they wait in memory for their PUBACK."""
@@ -63,7 +63,10 @@ def make_client(config: MqttConfig, folder: Path, client_id: str) -> mqtt.Client
                 keyfile=str(folder / config.key_file) if config.key_file else None,
             )
         except (OSError, ValueError) as error:
-            msg = f"mqtt.ca_file, cert_file, key_file: cannot be used: {error}"
+            named = [f for f in (config.ca_file, config.cert_file, config.key_file) if f]
+            absent = ", ".join(str(folder / f) for f in named if not (folder / f).is_file())
+            what = f"no such file: {absent}" if absent else f"cannot be used: {error}"
+            msg = f"mqtt.ca_file, cert_file, key_file: {what}"
             raise TalusError(msg) from error
     return client
 

@@ -5,28 +5,31 @@ from __future__ import annotations
 import csv
 import heapq
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import TalusError
 from edge.intake import make_driver
 from edge.pipeline import Pipeline
-from firmware_bridge.capture import HEADER, CaptureError, read_capture
+from firmware_bridge.capture import HEADER, CaptureError, ClockSet, read_capture
 from firmware_bridge.reading import Dropped, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from edge.alarm import AlarmChange
     from edge.bundle import Bundle
     from edge.config import Config
     from edge.parse_ports import PortConfig
     from edge.pipeline import Outcome
 
 Item = Reading | Dropped
+Event = Item | ClockSet
 _TIME = "time"
 
 
-def recorded(config: Config, sources: Iterable[str]) -> Iterator[Item]:
+def recorded(config: Config, sources: Iterable[str]) -> Iterator[Event]:
     """Give what is in the files, in the order of its arrival.
 
     A source is PATH or PORT=PATH. A capture names its ports itself; a CSV starts with a header
@@ -37,7 +40,7 @@ def recorded(config: Config, sources: Iterable[str]) -> Iterator[Item]:
     return heapq.merge(*streams, key=lambda item: item.received_ms)
 
 
-def _stream(config: Config, source: str) -> Iterator[Item]:
+def _stream(config: Config, source: str) -> Iterator[Event]:
     known = {port.name: port for port in config.ports}
     name, found, rest = source.partition("=")
     path = Path(rest) if found and name in known else Path(source)
@@ -55,21 +58,30 @@ def _stream(config: Config, source: str) -> Iterator[Item]:
         return _csv(port, path)
     if port.lines is None:
         what = f"port {port.name!r} speaks TW1: record it with [gateway] capture"
-        raise TalusError(f"{path}:1: neither a capture nor a CSV that starts with 'time,'; {what}")
+        kind = "neither a capture nor a CSV that starts with 'time,' (commas, decimal points)"
+        raise TalusError(f"{path}:1: {kind}; line 1 is {first[:40]!r}; {what}")
     return _lines(port, path)
 
 
-def _capture(config: Config, path: Path) -> Iterator[Item]:
+def _capture(config: Config, path: Path) -> Iterator[Event]:
     drivers = {port.name: make_driver(port) for port in config.ports}
     for driver in drivers.values():
         driver.opened(0)
     try:
         for chunk in read_capture(path):
+            if isinstance(chunk, ClockSet):
+                for driver in drivers.values():
+                    driver.shift(chunk.step_ms)
+                yield chunk
+                continue
             found = drivers.get(chunk.source)
             if found is None:
                 known = ", ".join(drivers)
                 raise TalusError(f"{path}: holds port {chunk.source!r}, configured are: {known}")
-            yield from found.receive(chunk.data, chunk.received_ms)
+            if chunk.data:
+                yield from found.receive(chunk.data, chunk.received_ms)
+            else:
+                found.opened(chunk.received_ms)
     except (CaptureError, OSError) as error:
         raise TalusError(str(error)) from error
 
@@ -97,7 +109,9 @@ def _csv(port: PortConfig, path: Path) -> Iterator[Item]:
             try:
                 time_ms = readers[0 if epoch else 1](row[0].strip())
             except (ValueError, OverflowError) as error:
-                raise TalusError(f"{where}: time {row[0][:40]!r}: {error}") from error
+                wrong = f"{where}: time {row[0][:40]!r}: {error}"
+                good = "2024-01-31 14:00 (ISO 8601, UTC) or milliseconds since 1970"
+                raise TalusError(f"{wrong}; write {good}") from error
             values = tuple(_value(cell, where) for cell in row[1:])
             yield Reading(port.name, time_ms, number, header[1:], values, time_ms)
 
@@ -145,12 +159,19 @@ def _lines(port: PortConfig, path: Path) -> Iterator[Item]:
 
 
 def replay(
-    config: Config, bundles: dict[str, Bundle | str], items: Iterable[Item]
+    config: Config, bundles: dict[str, Bundle | str], items: Iterable[Event]
 ) -> Iterator[tuple[Item, Outcome | None]]:
     """Run items through a pipeline; gives each with what became of it (None: dropped)."""
     pipeline = Pipeline(config, bundles)
+    before: tuple[AlarmChange, ...] = ()  # what fell silent before the clock was set
     for item in items:
-        if isinstance(item, Dropped):
+        if isinstance(item, ClockSet):
+            before += tuple(pipeline.tick(item.received_ms - item.step_ms))
+            pipeline.shift(item.step_ms)
+        elif isinstance(item, Dropped):
             yield item, None
         else:
-            yield item, pipeline.receive(item)
+            outcome = pipeline.receive(item)
+            if before and not outcome.reason:
+                outcome, before = replace(outcome, changes=before + outcome.changes), ()
+            yield item, outcome

@@ -1,37 +1,26 @@
-"""One watched slope: calibration, grid, features, models and alarm, step by step."""
+"""One watched slope: calibration, silence and alarm around what its bundle watches with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge.alarm import Alarm, AlarmChange
-from edge.autoencoder import Detector
 from edge.calibration import Board, Calibrator
 from edge.errors import BundleError
-from edge.features import Features
-from edge.grid import Grid, Observation
-from edge.gru import Forecaster
-from edge.kinematics import Kinematics
-from edge.score import NONE_YET
+from edge.watch import Scored, Watch
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.config import StationConfig
     from edge.manifest import Manifest
-    from edge.score import Forecasts, Score
     from firmware_bridge.reading import Reading
 
 NEVER_MS = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One grid step and what the models say of it (empty while they warm up)."""
-
-    observation: Observation
-    scores: tuple[Score, ...]
-    forecasts: Forecasts
+MAX_LAYOUTS = 16
+"""Layouts remembered: a node that changes more often costs time, not memory."""
+UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+"""What a damaged state, or one of another version, makes `restore` raise."""
 
 
 class Station:
@@ -50,13 +39,16 @@ class Station:
         self.ports = frozenset(channel.port for channel in config.channels)
         self.rejected: dict[tuple[str, str], int] = {}
         self.unarmed = bundle if isinstance(bundle, str) else ""
-        self.watch = None if isinstance(bundle, str) else Watch(config, bundle)
-        label = "none" if isinstance(bundle, str) else bundle.manifest.label
+        label, self.watch = "none", None
+        if not isinstance(bundle, str):
+            check_schema(config, bundle.manifest)
+            label, self.watch = bundle.manifest.label, Watch(config, bundle, self.rejected)
         self.alarm = Alarm(config.name, config.alarm, label)
         self._board, self._shared = board, shared
         self._calibrators: dict[tuple[str, tuple[str, ...]], Calibrator] = {}
         self._heard: dict[str, int] = {}
         self._since_ms: int | None = None
+        self._begun = False
         self.due_ms = 0
         """Nothing can fall silent before this: a lower bound, so that readings need not look."""
 
@@ -66,14 +58,22 @@ class Station:
         """Take one reading: its calibrated values, and the grid steps and changes it leads to."""
         values = self.calibrate(reading)
         now_ms = reading.received_ms
-        heard = self._heard
-        for name, value in zip(self.channels, values, strict=True):
-            if value == value:  # not NaN
-                heard[name] = now_ms
         if self.watch is None:
             return values, [], []
+        if not self._begun:  # known to a replay too, other than when the gateway was started
+            self._begun, self._since_ms = True, now_ms
         scored, changes = [], []
-        for observation in self.watch.observe(reading.time_ms, values, rebased=rebased):
+        late = self.watch.grid.late
+        if rebased:
+            self.watch.plausible.reset()
+        judged = self.watch.plausible.apply(reading.time_ms, values)
+        observations = self.watch.observe(reading.time_ms, judged, rebased=rebased)
+        if self.watch.grid.late == late:  # what comes too late for the models is not heard
+            heard = self._heard
+            for name, value in zip(self.channels, judged, strict=True):
+                if value == value:  # not NaN
+                    heard[name] = now_ms
+        for observation in observations:
             step = self.watch.score(observation)
             scored.append(step)
             changes += self._decide(step, now_ms)
@@ -98,6 +98,8 @@ class Station:
             )
             found = Calibrator(self.name, plans, reading.channels, self._board, self._shared)
             found.rejected = self.rejected
+            if len(self._calibrators) >= MAX_LAYOUTS:
+                self._calibrators.clear()
             self._calibrators[key] = found
         return found
 
@@ -170,109 +172,53 @@ class Station:
         change = self.alarm.silence(at_ms, silent, no_data=no_data, why=why)
         return [] if change is None else [change]
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state as JSON-ready values."""
+    def snapshot(self, now_ms: int) -> dict[str, Any]:
+        """Return the state as JSON-ready values; how long each was silent is as of ``now_ms``."""
+        since = now_ms if self._since_ms is None else self._since_ms
         return {
-            "bundle": None if self.watch is None else self.watch.label,
+            "silence": {
+                "ages_ms": {name: now_ms - at for name, at in self._heard.items()},
+                "begun": self._begun,
+                "since_ms": now_ms - since,
+            },
+            "bundle": None if self.watch is None else self.watch.identity,
             "alarm": self.alarm.snapshot(),
             "watch": None if self.watch is None else self.watch.snapshot(),
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
-        """Continue from a snapshot; another bundle keeps the alarm and warms its models anew."""
-        self._since_ms, self.due_ms = now_ms, 0
+        """Continue from a snapshot; another bundle keeps the alarm and warms its models anew.
+
+        The time between does not count as silence, but what was before it does: a gateway that
+        starts over and over must not put a NO-DATA off for ever.
+
+        Raises one of UNUSABLE, unchanged, where not even the alarm can be restored.
+        """
         self.alarm.restore(state["alarm"])
+        self._since_ms, self.due_ms = now_ms, 0
         if self.watch is None:
             return []
-        if "models" in self.alarm.silent:  # it was unarmed: silent until its scores are heard
+        why = "bundle changed"
+        if state.get("bundle") == self.watch.identity:
+            blank = self.watch.snapshot()
+            try:
+                self.watch.restore(state["watch"])
+                self._restore_silence(state["silence"], now_ms)
+            except UNUSABLE as error:
+                self.watch.restore(blank)
+                why = f"the saved state cannot be used ({error!r})"
+            else:
+                return []
+        self.alarm.forget_scores()
+        if self.alarm.no_data:  # silent until its scores are heard, and then that is told
             self.alarm.silent = tuple(sorted(self.watch.armed_kinds))
-        if state["bundle"] != self.watch.label:
-            self.alarm.forget_scores()
-            return [f"{self.name}: bundle changed, models warm up anew; the alarm level is kept"]
-        self.watch.restore(state["watch"])
-        return []
+        return [f"{self.name}: {why}, models warm up anew; the alarm level is kept"]
 
-
-class Watch:
-    """Grid, features and models of one station, as its bundle says."""
-
-    def __init__(self, config: StationConfig, bundle: Bundle) -> None:
-        m = bundle.manifest
-        check_schema(config, m)
-        self.label = m.label
-        self.channels = tuple(channel.name for channel in m.channels)
-        names = [channel.name for channel in config.channels]
-        self._take = tuple(names.index(name) for name in self.channels)
-        self._targets = tuple(self.channels.index(t) for t in m.forecaster.targets)
-        self._moving = tuple(self.channels.index(t) for t in m.kinematics.targets)
-        unit = {channel.name: channel.unit for channel in m.channels}
-        self.grid = Grid(
-            config.name,
-            m.step_ms,
-            tuple(channel.aggregate for channel in m.channels),
-            readings_per_step=config.readings_per_step,
-            lateness_ms=config.lateness_ms,
-        )
-        self.features = Features(m.features, self.channels)
-        self.kinematics = Kinematics(m.kinematics, tuple(unit[t] for t in m.kinematics.targets))
-        self.forecaster = Forecaster(
-            m.forecaster,
-            bundle.forecaster.model,
-            tuple(unit[t] for t in m.forecaster.targets),
-            m.step_ms,
-        )
-        self.detectors = tuple(
-            Detector(spec, m.features, self.channels, loaded.model)
-            for spec, loaded in zip(m.detectors, bundle.detectors, strict=True)
-        )
-        ceiling = dict(config.alarm.ceiling)
-        armed = ["velocity", *(("forecast", "residual") if m.forecaster.armed else ())]
-        armed += [spec.name for spec in m.detectors if spec.armed]
-        self.armed_kinds = tuple(f"score {kind}" for kind in armed if ceiling[kind])
-
-    def observe(self, time_ms: int, values: list[float], *, rebased: bool) -> list[Observation]:
-        """Put calibrated values (station order) on the grid."""
-        steps = self.grid.rebase() if rebased else []
-        return steps + self.grid.push(time_ms, [values[i] for i in self._take])
-
-    def score(self, observation: Observation) -> Scored:
-        """Let every model look at one grid step."""
-        if observation.reset:
-            self.features.reset()
-            self.forecaster.reset()
-            self.kinematics.reset()
-            for detector in self.detectors:
-                detector.reset()
-        row = observation.values
-        scores = self.kinematics.score_one([row[i] for i in self._moving])
-        x = self.features.push(row)
-        found = self.forecaster.score_one(x, [row[i] for i in self._targets])
-        if found:
-            scores += found
-        for detector in self.detectors:
-            score = detector.score_one(x)
-            if score is not None:
-                scores += (score,)
-        return Scored(observation, scores, self.forecaster.forecasts() if found else NONE_YET)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state as JSON-ready values."""
-        return {
-            "grid": self.grid.snapshot(),
-            "features": self.features.snapshot(),
-            "kinematics": self.kinematics.snapshot(),
-            "forecaster": self.forecaster.snapshot(),
-            "detectors": [detector.snapshot() for detector in self.detectors],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a snapshot taken with the same bundle."""
-        self.grid.restore(state["grid"])
-        self.features.restore(state["features"])
-        self.kinematics.restore(state["kinematics"])
-        self.forecaster.restore(state["forecaster"])
-        for detector, kept in zip(self.detectors, state["detectors"], strict=True):
-            detector.restore(kept)
+    def _restore_silence(self, state: dict[str, Any], now_ms: int) -> None:
+        since_ms = now_ms - int(state["since_ms"])
+        begun = bool(state["begun"])
+        self._heard = {name: now_ms - int(age) for name, age in state["ages_ms"].items()}
+        self._since_ms, self._begun = since_ms, begun
 
 
 def check_schema(config: StationConfig, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import warnings
@@ -14,6 +15,8 @@ from edge.errors import TalusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from export.history import History
 
 _MAX_DAYS = 36_500.0
 _EXAMPLES = """\
@@ -74,8 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"talus-export {args.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\ntalus-export {args.command}: stopped; nothing was written", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as error:
-        text = f"{error.name} is not installed: pip install 'talus-edge[export]'"
+        text = f"{error.name} is not installed: pip install '.[export]' where Talus was cloned"
         print(f"talus-export {args.command}: {text}", file=sys.stderr)
         return 1
     return 0
@@ -102,21 +108,27 @@ def train_to(
     quiet: bool = False,
 ) -> None:
     """Train the models of one station and write its bundle."""
-    from export.history import load_history
+    from export.history import advice, known_share, load_history
     from export.models.bundle import check_out, write_bundle
     from export.models.train import train
     from export.progress import Bars
+    from export.quiet import native_silence
     from export.train_config import load_site
 
     config, wanted = load_site(site, station)
     check_out(out)
     bars = Bars(quiet=quiet)
     history = load_history(config, wanted.station, data, _date_ms(until) if until else None)
-    bars.note(f"{wanted.station}: {len(history.values)} steps of history")
+    bars.note(f"{wanted.station}: {len(history.values)} steps of history, {_span(history)}")
     for reason, count in history.rejected:
-        bars.note(f"  rejected: {reason}: {count}")
+        bars.note(f"  rejected: {reason}: {count}{advice(reason)}")
+    for name, share in known_share(history):
+        bars.note(f"  {name}: known in {share:.0%} of the steps")
     try:
-        trained = train(config, wanted, history, bars)
+        with native_silence():
+            importlib.import_module("tensorflow")
+        with bars.interruptible():
+            trained = train(config, wanted, history, bars)
     finally:
         bars.close()
     write_bundle(out, trained.manifest, trained.files, trained.golden)
@@ -125,6 +137,13 @@ def train_to(
 
         print(summary(trained))
         print(f"wrote {out}")
+
+
+def _span(history: History) -> str:
+    from datetime import UTC, datetime
+
+    ends = (int(history.time_ms[i]) / 1000 for i in (0, -1))
+    return " to ".join(f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M}" for end in ends)
 
 
 def _date_ms(text: str) -> int:
@@ -142,6 +161,8 @@ def _generate(args: argparse.Namespace) -> None:
 
     if not 1.0 <= args.days <= _MAX_DAYS or args.seed < 0:
         raise TalusError(f"--days must be 1 .. {_MAX_DAYS:g}, --seed not below 0")
+    if args.failure_day is not None and not args.failure_day > 0:
+        raise TalusError("--failure-day must be above 0")
     write_csv(generate(args.days, args.seed, failure_day=args.failure_day), args.out)
 
 

@@ -18,6 +18,7 @@ from edge.manifest import FeatureSpec
 from edge.quality import TimeGate
 from edge.replay import recorded
 from edge.station import Station
+from firmware_bridge.capture import ClockSet
 from firmware_bridge.reading import Dropped
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ Flags = npt.NDArray[np.bool_]
 _MIN_STEPS = 200
 _MAX_HOLD_STEPS = 12
 _CLIP = 8.0
+_MOST_BACKWARDS = 0.02
+"""A history of which more is out of order is not sorted, and what is left of it is no history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,18 @@ def observe(
         for s in config.stations
     }
     gates = {p.name: TimeGate(replace(p.time, max_skew_ms=0)) for p in config.ports}
+    before: object = None
     for item in recorded(config, sources):
         if isinstance(item, Dropped):
             rejected[item.reason] += 1
             continue
+        if isinstance(item, ClockSet):
+            continue
+        same = (item.source, item.time_ms, item.values)
+        if same == before:  # files that overlap, or a logger that wrote a row twice
+            rejected["duplicate"] += 1
+            continue
+        before = same
         verdict = gates[item.source].check(item.time_ms, item.received_ms)
         if verdict.reason:
             rejected[verdict.reason] += 1
@@ -97,18 +108,42 @@ def load_history(
     if until_ms is not None:
         steps = [o for o in steps if o.time_ms < until_ms]
     if len(steps) < _MIN_STEPS:
+        lost = "".join(f"; rejected: {r}: {n}{advice(r)}" for r, n in sorted(rejected.items()))
         raise TalusError(
-            f"{len(steps)} grid steps of {station!r} in the history; {_MIN_STEPS} needed"
+            f"{len(steps)} grid steps of {station!r} in the history; {_MIN_STEPS} needed{lost}"
         )
     values = np.array([o.values for o in steps])
     channels = tuple(channel.name for channel in config.station(station).channels)
     for i, name in enumerate(channels):
         if np.isnan(values[:, i]).all():
-            raise TalusError(f"channel {name!r} has no value in the whole history; leave it out")
+            column = config.station(station).channels[i].plan.column
+            raise TalusError(
+                f"channel {name!r} has no value in the whole history: is there a column "
+                f"{column!r}, and does it lie inside low and high? Else leave the channel out"
+            )
     times = np.array([o.time_ms for o in steps], dtype=np.int64)
+    late = rejected["time_backwards"] + int((times < np.maximum.accumulate(times)).sum())
+    if late > _MOST_BACKWARDS * (len(times) + late):
+        raise TalusError("many rows are of a time before the row above: sort each file by time")
     reset = np.array([o.reset for o in steps])
     digest = hashlib.sha256(times.tobytes() + values.tobytes()).hexdigest()
     return History(times, values, reset, channels, digest, tuple(sorted(rejected.items())))
+
+
+def known_share(history: History) -> list[tuple[str, float]]:
+    """Return (channel, share of steps with a value) of each channel that has gaps."""
+    shares = 1.0 - np.isnan(history.values).mean(axis=0)
+    return [(n, float(s)) for n, s in zip(history.channels, shares, strict=True) if s < 1.0]
+
+
+def advice(reason: str) -> str:
+    """Return what a person can do about readings rejected for a reason, "" for nothing known."""
+    known = {
+        "time_backwards": "rows out of order: sort each file by time",
+        "time_range": "no year of ours: times are ISO 8601 or milliseconds since 1970",
+        "time_jump": "a jump in time beyond max_jump_s of the port",
+    }
+    return f" ({known[reason]})" if reason in known else ""
 
 
 def fit_features(terms: tuple[Term, ...], history: History, train_end: int) -> FeatureSpec:

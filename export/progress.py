@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Bars:
@@ -13,6 +18,7 @@ class Bars:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._stopped = False
         self._bar: Any = None
 
     def stage(self, name: str, total: int) -> None:
@@ -20,8 +26,23 @@ class Bars:
         self.close()
         self._bar = tqdm(total=total, desc=f"{name:<18}", disable=self._quiet, leave=True)
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Stop at Ctrl-C; where TensorFlow swallows it (in a ``__del__``), at the next part."""
+        before = signal.signal(signal.SIGINT, self._stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._stopped = True
+        raise KeyboardInterrupt
+
     def step(self, text: str) -> None:
-        """Finish one part."""
+        """Finish one part. Raises KeyboardInterrupt when that was asked for."""
+        if self._stopped:
+            raise KeyboardInterrupt
         self._bar.set_postfix_str(text)
         self._bar.update()
 

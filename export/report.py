@@ -20,9 +20,14 @@ def summary(trained: Trained) -> str:
     for p in trained.parity:
         size = len(trained.files.get(p.file, b""))
         numbers = f"{p.worst:>10.3g}{p.rms:>10.3g}{size:>9}"
-        lines.append(f"{p.file:<28}{p.runtime:<14}{p.refused or numbers}")
+        lines.append(f"{p.file:<28}{p.runtime:<14}{_short(p.refused) or numbers}")
     lines.append("")
     verdicts = [("gru", m.forecaster.armed, m.forecaster.reason)]
     verdicts += [(d.name, d.armed, d.reason) for d in m.detectors]
     lines += [f"{name}: {'ARMED' if armed else 'shadow'}: {why}" for name, armed, why in verdicts]
     return "\n".join(lines)
+
+
+def _short(refused: str) -> str:
+    """Return the reason in short: the full text was a note while it happened."""
+    return f"  not offered: {refused.partition(': ')[2][:60]}" if refused else ""

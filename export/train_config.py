@@ -47,7 +47,7 @@ def load_site(path: Path, station: str = "") -> tuple[Config, TrainConfig]:
     """Read site.toml: a gateway.toml with [train]. Raises ConfigError naming every mistake."""
     config = load_config(path, site=True)
     mistakes = Mistakes(str(path))
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     table = Table(data.get("train", {}), "train", mistakes)
     found = _train(table, config, station)
     table.done()

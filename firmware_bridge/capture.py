@@ -3,11 +3,14 @@
     # talus-capture 1
     1700000000123 node-1 00030130...
 
-One line a chunk: ms since 1970 when it was read, source, bytes in hex.
+One line a chunk: ms since 1970 when it was read, source, bytes in hex. A chunk of no bytes says
+that the port was opened: half a frame from before does not belong to what follows. A remark
+``# clock 1700000000123 +5000`` says that our clock was set, to that time and by so many ms.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -24,6 +27,8 @@ FLUSH_BYTES = 65_536
 FLUSH_MS = 1_000
 """A crash loses at most this much of a capture (of bytes, or of time between chunks)."""
 
+_CLOCK = "# clock"
+_CLOCK_SET = re.compile(_CLOCK + r" (\d{1,18}) ([+-]\d{1,18})", re.ASCII)
 _MAX_LINE = 20 + MAX_SOURCE + 2 * MAX_CHUNK_BYTES + 3
 
 
@@ -40,6 +45,14 @@ class Chunk:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The clock that gives ``received_ms`` was set: by ``step_ms``, to ``received_ms``."""
+
+    received_ms: int
+    step_ms: int
+
+
 class CaptureWriter:
     """Writes a capture; an existing file is continued. Use as a context, or close it.
 
@@ -48,6 +61,7 @@ class CaptureWriter:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        _cut_half_line(self.path)
         self._file: IO[str] = self.path.open("a", encoding="ascii", newline="\n")
         self._unflushed = 0
         self._flushed_ms: int | None = None
@@ -59,9 +73,17 @@ class CaptureWriter:
         """Append one chunk; ValueError if the source is no single word."""
         if not is_source(source):
             raise ValueError(f"source {source!r}: 1..{MAX_SOURCE} printable characters, no blanks")
-        for start in range(0, len(data), MAX_CHUNK_BYTES):
+        for start in range(0, max(1, len(data)), MAX_CHUNK_BYTES):
             part = data[start : start + MAX_CHUNK_BYTES]
             self._unflushed += self._file.write(f"{received_ms} {source} {part.hex()}\n")
+        self._flush_if_due(received_ms)
+
+    def clock_set(self, received_ms: int, step_ms: int) -> None:
+        """Note that our clock was set, to ``received_ms`` and by ``step_ms``."""
+        self._unflushed += self._file.write(f"{_CLOCK} {received_ms} {step_ms:+d}\n")
+        self._flush_if_due(received_ms)
+
+    def _flush_if_due(self, received_ms: int) -> None:
         if self._flushed_ms is None:
             self._flushed_ms = received_ms
         late = not 0 <= received_ms - self._flushed_ms < FLUSH_MS
@@ -86,13 +108,28 @@ class CaptureWriter:
         self.close()
 
 
+def _cut_half_line(path: Path) -> None:
+    """Take off a last line that a power cut left half written: what follows must stand alone."""
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        first = file.read(len(HEADER) + 1)
+        size = file.seek(0, 2)
+        start = file.seek(max(0, size - _MAX_LINE))
+        whole, end, _ = file.read().rpartition(b"\n")
+        if first == HEADER.encode() + b"\n" and end:
+            file.truncate(start + len(whole) + 1)
+        elif HEADER.encode().startswith(first):
+            file.truncate(0)
+
+
 def is_source(text: str) -> bool:
     """Say whether a text can name a source: one short word of printable ASCII."""
     return 0 < len(text) <= MAX_SOURCE and text.isascii() and text.isprintable() and " " not in text
 
 
-def read_capture(path: Path | str) -> Iterator[Chunk]:
-    """Give the chunks of a capture in order.
+def read_capture(path: Path | str) -> Iterator[Chunk | ClockSet]:
+    """Give the chunks of a capture in order, and where our clock was set between them.
 
     CaptureError, with file and line, at the first line that is damaged or cut short; the chunks
     before it have been given. OSError if the file cannot be opened.
@@ -115,12 +152,12 @@ def read_capture(path: Path | str) -> Iterator[Chunk]:
             raise CaptureError(f"{path}:1: empty, not even the line {HEADER!r}")
 
 
-def _parse(line: bytes) -> Chunk | None:
+def _parse(line: bytes) -> Chunk | ClockSet | None:
     if not line.endswith(b"\n"):
         raise ValueError("longer than a line may be" if len(line) > _MAX_LINE else "cut short")
     text = line.decode("ascii", "replace").rstrip("\r\n")
     if not text or text.startswith("#"):
-        return None
+        return _parse_clock(text)
     words = text.split(" ")
     if len(words) != 3:
         raise ValueError(f"{len(words)} words, not 'received_ms source hexbytes'")
@@ -135,3 +172,8 @@ def _parse(line: bytes) -> Chunk | None:
         return Chunk(int(time), source, bytes.fromhex(digits))
     except ValueError:
         raise ValueError("the bytes are not in hexadecimal") from None
+
+
+def _parse_clock(text: str) -> ClockSet | None:
+    found = _CLOCK_SET.fullmatch(text)
+    return None if found is None else ClockSet(int(found[1]), int(found[2]))

@@ -141,6 +141,15 @@ class ClockMap:
         if self._last_ms is not None:
             self._anchor_ms = None
 
+    def shift(self, step_ms: int) -> None:
+        """Note that our own clock was set by so much, unless the node's own time is followed.
+
+        Set forward, the window would hold arrivals before it for the quickest, and give times of
+        the clock as it was for `WINDOW_FRAMES` frames. Set back, its arrivals are quicker anyway.
+        """
+        if step_ms > 0:
+            self._window = deque((count, offset + step_ms) for count, offset in self._window)
+
     def time_ms(self, t_us: int, received_ms: int) -> int:
         """Give the gateway time of a sample taken at node time `t_us`, that arrived just now."""
         node_ms = t_us // 1000

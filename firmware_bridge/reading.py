@@ -232,6 +232,10 @@ class Driver(Protocol):
         """Note that the port was (re)opened: forget the half frame, ask again what is needed."""
         ...
 
+    def shift(self, step_ms: int) -> None:
+        """Note that our own clock, which gives ``now_ms``, was set by so much."""
+        ...
+
     def receive(self, data: bytes, now_ms: int) -> list[Reading | Dropped]:
         """Take any bytes at all; never raises."""
         ...

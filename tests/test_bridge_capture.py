@@ -15,6 +15,7 @@ from firmware_bridge.capture import (
     CaptureError,
     CaptureWriter,
     Chunk,
+    ClockSet,
     read_capture,
 )
 
@@ -50,6 +51,49 @@ def test_what_is_a_while_old_is_in_the_file_before_it_is_closed(tmp_path: Path) 
         writer.write(0, "a", b"1")
         writer.write(FLUSH_MS, "a", b"2")
         assert [chunk.data for chunk in read_capture(tmp_path / "c")] == [b"1", b"2"]
+
+
+def test_what_a_power_cut_left_of_a_line_does_not_spoil_what_follows(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    with CaptureWriter(path) as writer:
+        writer.write(1, "a", b"first")
+        writer.write(2, "a", b"second")
+    whole = path.read_bytes()
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        with CaptureWriter(path) as writer:
+            writer.write(3, "a", b"after")
+        sound = [b"first", b"second"][: max(0, whole[:cut].count(b"\n") - 1)]
+        assert [chunk.data for chunk in read_capture(path)] == [*sound, b"after"]
+
+
+def test_a_file_that_is_no_capture_is_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    path.write_bytes(b"a note\nand half")
+    CaptureWriter(path).close()
+    assert path.read_bytes() == b"a note\nand half"
+
+
+def test_a_port_that_was_opened_is_a_chunk_of_no_bytes(tmp_path: Path) -> None:
+    with CaptureWriter(tmp_path / "c") as writer:
+        writer.write(5, "a", b"")
+    assert list(read_capture(tmp_path / "c")) == [Chunk(5, "a", b"")]
+
+
+@pytest.mark.parametrize("step_ms", [5000, -86_400_000])
+def test_a_clock_that_was_set_is_told_in_its_place(tmp_path: Path, step_ms: int) -> None:
+    with CaptureWriter(tmp_path / "c") as writer:
+        writer.write(1, "a", b"1")
+        writer.clock_set(7, step_ms)
+        writer.write(8, "a", b"2")
+    read = list(read_capture(tmp_path / "c"))
+    assert read == [Chunk(1, "a", b"1"), ClockSet(7, step_ms), Chunk(8, "a", b"2")]
+
+
+@pytest.mark.parametrize("remark", ["", "1", "1 2", "+1 +2", "1 +", "1 +2 3", "1 +2x", "1 +²"])
+def test_a_remark_about_a_clock_is_only_a_remark(tmp_path: Path, remark: str) -> None:
+    (tmp_path / "c").write_text(f"{HEADER}\n# clock {remark}\n5 a 01\n", encoding="utf-8")
+    assert list(read_capture(tmp_path / "c")) == [Chunk(5, "a", b"\x01")]
 
 
 @pytest.mark.parametrize("source", ["", "two words", "x" * 65, "a\n", "ü"])

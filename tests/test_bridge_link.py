@@ -163,3 +163,20 @@ def test_a_node_in_time_goes_on_at_its_arrival_after_a_reboot() -> None:
 def test_clocks_that_do_not_exist_are_refused(arguments: tuple[object, ...]) -> None:
     with pytest.raises(ValueError, match="clock"):
         ClockMap(*arguments)
+
+
+@pytest.mark.parametrize("step_ms", [5_000, 3 * 86_400_000])
+def test_node_times_follow_our_clock_at_once_when_it_is_set_forward(step_ms: int) -> None:
+    clock = ClockMap()
+    for i in range(WINDOW_FRAMES):
+        assert clock.time_ms(i * 1_000_000, 1_000 * i) == 1_000 * i
+    clock.shift(step_ms)
+    late = WINDOW_FRAMES * 1_000
+    assert clock.time_ms(late * 1_000, late + step_ms + 40) == late + step_ms  # jitter is known
+
+
+def test_what_follows_the_node_does_not_follow_our_clock() -> None:
+    clock = ClockMap("node")
+    assert clock.time_ms(0, 1_000) == 1_000
+    clock.shift(86_400_000)
+    assert clock.time_ms(1_000_000, 86_402_000) == 2_000

@@ -16,7 +16,7 @@ from edge.grid import Observation
 from edge.message import ALARM, TELEMETRY, alarm_messages, number, to_json
 from edge.pipeline import Outcome, Pipeline, Row
 from edge.score import Forecast, Forecasts, Score
-from edge.station import Scored
+from edge.watch import Scored
 from firmware_bridge.reading import Reading
 
 T0_MS = 1_700_000_000_000

@@ -155,9 +155,10 @@ def test_a_manifest_with_fewer_features_than_its_models_is_refused(bundle: Path)
 
 def test_no_runtime_wanted_or_no_such_precision_is_said_plainly(bundle: Path) -> None:
     said = refusal(bundle, RuntimeConfig(("litert",), "int16x8"))
-    assert "no artifact for the runtimes installed" in said
+    assert "fit none of what the bundle offers" in said
     assert "precision 'int16x8'" in said
-    assert "no artifact for the runtimes" in refusal(bundle, RuntimeConfig((), "auto"))
+    said = refusal(bundle, RuntimeConfig((), "auto"))
+    assert "runtime.prefer [] and precision 'auto' fit none" in said
 
 
 def test_what_garbage_leaves_of_a_bundle_is_run_by_the_next_artifact(bundle: Path) -> None:
@@ -210,7 +211,7 @@ GATEWAY = (demo_bundle().parent / "gateway.toml").read_text()
         ('unit = "kPa"', 'unit = "mm"', "'pore_pressure' is in mm, trained in kPa"),
         ('quantity = "rainfall"', 'aggregate = "last"', "'rain' aggregates by last, trained with"),
         ("step_s = 600", "step_s = 300", "step_s is 300, trained at 600"),
-        ('bundle = "bundle"', 'bundle = "gone"', "No such file or directory"),
+        ('bundle = "bundle"', 'bundle = "gone"', "there is no such bundle"),
         ('bundle = "bundle"', 'bundle = ""', "no bundle configured"),
     ],
 )

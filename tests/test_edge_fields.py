@@ -107,7 +107,8 @@ def table(**data: Any) -> tuple[Table, Mistakes]:
         ("texts", ["x", 1], "must be a list of texts"),
         ("texts", ["x"] * (MAX_LIST + 1), f"at most {MAX_LIST}"),
         ("table", [], "must be a table, is a list"),
-        ("tables", {}, "must be a list"),
+        ("tables", {}, "write [[here.key]] in place of [here.key]"),
+        ("tables", 3, "must be a list"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_noted(ask: str, value: Any, words: str) -> None:

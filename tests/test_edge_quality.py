@@ -85,6 +85,14 @@ def test_readings_frozen_at_one_wrong_time_never_confirm_it() -> None:
     assert verdicts(gate(), T0_MS, *frozen) == ["accepted", *["time_jump"] * (3 * CONFIRM)]
 
 
+def test_a_logger_of_two_lines_a_time_is_believed_again_after_a_reset_clock() -> None:
+    of = gate()
+    of.check(T0_MS, T0_MS)
+    times = [T0_MS - DAY_MS + i // 2 * MINUTE_MS for i in range(2 * CONFIRM)]
+    found = verdicts(of, *times)
+    assert found == ["time_backwards"] * (2 * CONFIRM - 2) + ["rebased", "accepted"]
+
+
 def test_wrong_times_that_do_not_follow_each_other_never_confirm_a_jump() -> None:
     wild = [T0_MS + (90 - 20 * n) * DAY_MS for n in range(4)] * CONFIRM
     assert "rebased" not in verdicts(gate(), T0_MS, *wild)

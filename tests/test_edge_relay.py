@@ -13,9 +13,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.config import MqttConfig
 from edge.message import ALARM, TELEMETRY, Message
 from edge.outbox import Outbox
+from edge.parse_mqtt import MqttConfig
 from edge.relay import MAX_AIR_BYTES, WINDOW, Relay
 from export.local_broker import Mosquitto, mosquitto_path
 
@@ -27,7 +27,7 @@ if mosquitto_path() is None:
 CHILD = """
 import sys
 from pathlib import Path
-from edge.config import MqttConfig
+from edge.parse_mqtt import MqttConfig
 from edge.outbox import Outbox
 from edge.relay import Relay
 

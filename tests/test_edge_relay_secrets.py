@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from edge.config import MqttConfig
 from edge.errors import TalusError
 from edge.message import ALARM, Message
 from edge.outbox import Outbox
+from edge.parse_mqtt import MqttConfig
 from edge.relay import Relay
 from export.local_broker import Mosquitto, mosquitto_path
 

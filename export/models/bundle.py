@@ -36,12 +36,17 @@ def first_model(exported: Exported) -> Model:
 
 
 def check_out(out: Path) -> None:
-    """Raise TalusError if something stands there that is no bundle."""
+    """Raise TalusError if something stands there that is no bundle, or nothing can."""
     folder = out.is_dir()
     if (out.exists() or out.is_symlink()) and not (
         folder and ((out / "manifest.json").exists() or not any(out.iterdir()))
     ):
         raise TalusError(f"{out}: exists and is no bundle; choose another --out")
+    parent = out.resolve().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise TalusError(f"{out}: cannot be written in {parent}; choose another --out")
 
 
 def write_bundle(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.quiet import native_silence
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -79,4 +81,5 @@ def convert(
     if precision == "int8":
         converter.representative_dataset = samples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return bytes(converter.convert())
+    with native_silence():
+        return bytes(converter.convert())

@@ -56,6 +56,9 @@ class LineDriver:
         self._skipping = False
         self._joined = True
 
+    def shift(self, step_ms: int) -> None:
+        """Do nothing: a line holds its own time, or is from when it arrived."""
+
     def write_next(self, now_ms: int) -> bytes:
         """Give nothing: such loggers are not asked."""
         return b""

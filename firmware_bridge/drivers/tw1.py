@@ -73,6 +73,11 @@ class Tw1Driver:
         self._cut_short = self._decoder.reset() or self._cut_short
         self._interview.begin()
 
+    def shift(self, step_ms: int) -> None:
+        """Take over that our own clock was set: node times are mapped to the new one at once."""
+        self._clock.shift(step_ms)
+        self._held = deque((payload, at_ms + step_ms) for payload, at_ms in self._held)
+
     def write_next(self, now_ms: int) -> bytes:
         """Give the next question for the node; b"" if there is none."""
         question = self._interview.next_question(now_ms)

@@ -1,0 +1,135 @@
+"""What a bundle brings to a station: grid, features and models, step by step."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge.autoencoder import Detector
+from edge.features import Features
+from edge.grid import Grid, Observation
+from edge.gru import Forecaster
+from edge.kinematics import Kinematics
+from edge.plausible import Plausible
+from edge.score import NONE_YET
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.config import StationConfig
+    from edge.manifest import FeatureSpec
+    from edge.score import Forecasts, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One grid step and what the models say of it (empty while they warm up)."""
+
+    observation: Observation
+    scores: tuple[Score, ...]
+    forecasts: Forecasts
+
+
+class Watch:
+    """Grid, features and models of one station, as its bundle says."""
+
+    def __init__(
+        self, config: StationConfig, bundle: Bundle, refused: dict[tuple[str, str], int]
+    ) -> None:
+        m = bundle.manifest
+        self.label = m.label
+        # A bundle made anew under the same label has other features: its state would not fit.
+        self.identity = f"{m.label} {hashlib.sha256(repr(m).encode()).hexdigest()[:16]}"
+        self.channels = tuple(channel.name for channel in m.channels)
+        names = [channel.name for channel in config.channels]
+        self._take = tuple(names.index(name) for name in self.channels)
+        self._targets = tuple(self.channels.index(t) for t in m.forecaster.targets)
+        self._moving = tuple(self.channels.index(t) for t in m.kinematics.targets)
+        unit = {channel.name: channel.unit for channel in m.channels}
+        self.grid = Grid(
+            config.name,
+            m.step_ms,
+            tuple(channel.aggregate for channel in m.channels),
+            readings_per_step=config.readings_per_step,
+            lateness_ms=config.lateness_ms,
+        )
+        self.features = Features(m.features, self.channels)
+        self.kinematics = Kinematics(m.kinematics, tuple(unit[t] for t in m.kinematics.targets))
+        self.forecaster = Forecaster(
+            m.forecaster,
+            bundle.forecaster.model,
+            tuple(unit[t] for t in m.forecaster.targets),
+            m.step_ms,
+        )
+        self.detectors = tuple(
+            Detector(spec, m.features, self.channels, loaded.model)
+            for spec, loaded in zip(m.detectors, bundle.detectors, strict=True)
+        )
+        self.plausible = Plausible(
+            tuple(names),
+            tuple(_jump_limit(name, m.features) for name in names),
+            tuple(channel.frozen_after_ms for channel in config.channels),
+            refused,
+        )
+        ceiling = dict(config.alarm.ceiling)
+        armed = ["velocity", *(("forecast", "residual") if m.forecaster.armed else ())]
+        armed += [spec.name for spec in m.detectors if spec.armed]
+        self.armed_kinds = tuple(f"score {kind}" for kind in armed if ceiling[kind])
+
+    def observe(self, time_ms: int, values: list[float], *, rebased: bool) -> list[Observation]:
+        """Put calibrated values (station order) on the grid."""
+        steps = self.grid.rebase() if rebased else []
+        return steps + self.grid.push(time_ms, [values[i] for i in self._take])
+
+    def score(self, observation: Observation) -> Scored:
+        """Let every model look at one grid step."""
+        if observation.reset:
+            self.features.reset()
+            self.forecaster.reset()
+            self.kinematics.reset()
+            for detector in self.detectors:
+                detector.reset()
+        row = observation.values
+        scores = self.kinematics.score_one([row[i] for i in self._moving])
+        x = self.features.push(row)
+        found = self.forecaster.score_one(x, [row[i] for i in self._targets])
+        if found:
+            scores += found
+        for detector in self.detectors:
+            score = detector.score_one(x)
+            if score is not None:
+                scores += (score,)
+        return Scored(observation, scores, self.forecaster.forecasts() if found else NONE_YET)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        return {
+            "plausible": self.plausible.snapshot(),
+            "grid": self.grid.snapshot(),
+            "features": self.features.snapshot(),
+            "kinematics": self.kinematics.snapshot(),
+            "forecaster": self.forecaster.snapshot(),
+            "detectors": [detector.snapshot() for detector in self.detectors],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot taken with the same bundle."""
+        self.plausible.restore(state["plausible"])
+        self.grid.restore(state["grid"])
+        self.features.restore(state["features"])
+        self.kinematics.restore(state["kinematics"])
+        self.forecaster.restore(state["forecaster"])
+        for detector, kept in zip(self.detectors, state["detectors"], strict=True):
+            detector.restore(kept)
+
+
+def _jump_limit(channel: str, spec: FeatureSpec) -> float:
+    """Return the largest change at once that a channel's features can tell from a larger one."""
+    return max(
+        (
+            spec.clip * sd
+            for term, sd in zip(spec.terms, spec.sd, strict=True)
+            if term.channel == channel and term.transform in ("deviation", "difference")
+        ),
+        default=float("inf"),
+    )
