@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
-import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge.csv_file import delimiter_of, read_csv
 from edge.errors import TalusError
 from edge.intake import make_driver
 from edge.pipeline import Pipeline
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 Item = Reading | Dropped
 Event = Item | ClockSet
-_TIME = "time"
 
 
 def recorded(config: Config, sources: Iterable[str]) -> Iterator[Event]:
@@ -54,11 +52,12 @@ def _stream(config: Config, source: str) -> Iterator[Event]:
     if not (found and name in known) and len(known) > 1:
         raise TalusError(f"{path}: say which port it is from: PORT={path}; {', '.join(known)}")
     port = known[name] if found and name in known else config.ports[0]
-    if first.partition(",")[0].strip() == _TIME:
-        return _csv(port, path)
+    delimiter = delimiter_of(first)
+    if delimiter:
+        return read_csv(port.name, path, delimiter)
     if port.lines is None:
         what = f"port {port.name!r} speaks TW1: record it with [gateway] capture"
-        kind = "neither a capture nor a CSV that starts with 'time,' (commas, decimal points)"
+        kind = "neither a capture nor a CSV that starts with 'time,'"
         raise TalusError(f"{path}:1: {kind}; line 1 is {first[:40]!r}; {what}")
     return _lines(port, path)
 
@@ -84,59 +83,6 @@ def _capture(config: Config, path: Path) -> Iterator[Event]:
                 found.opened(chunk.received_ms)
     except (CaptureError, OSError) as error:
         raise TalusError(str(error)) from error
-
-
-def _csv(port: PortConfig, path: Path) -> Iterator[Item]:
-    """Give the rows of a CSV as readings that arrive when they were measured."""
-    from firmware_bridge.line_format import LineFormat
-
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = _csv_rows(path, csv.reader(file))
-        header = tuple(name.strip() for name in next(rows)[1])
-        if len(set(header)) != len(header) or len(header) < 2:
-            raise TalusError(f"{path}:1: column names must differ, and one must follow 'time'")
-        readers = [
-            LineFormat(",", (("x", 1),), 2, time_column=0, time_format=kind).time_reader()
-            for kind in ("epoch_ms", "iso")
-        ]
-        for number, row in rows:
-            if not row:
-                continue
-            where = f"{path}:{number}"
-            if len(row) != len(header):
-                raise TalusError(f"{where}: {len(row)} columns, the header has {len(header)}")
-            epoch = row[0].strip().lstrip("-").isdigit()
-            try:
-                time_ms = readers[0 if epoch else 1](row[0].strip())
-            except (ValueError, OverflowError) as error:
-                wrong = f"{where}: time {row[0][:40]!r}: {error}"
-                good = "2024-01-31 14:00 (ISO 8601, UTC) or milliseconds since 1970"
-                raise TalusError(f"{wrong}; write {good}") from error
-            values = tuple(_value(cell, where) for cell in row[1:])
-            yield Reading(port.name, time_ms, number, header[1:], values, time_ms)
-
-
-def _csv_rows(path: Path, rows: Any) -> Iterator[tuple[int, list[str]]]:
-    """Give (line number, cells); damage that the csv module sees is named with its line."""
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise TalusError(f"{path}:{rows.line_num}: {error}") from error
-        yield rows.line_num, row
-
-
-def _value(cell: str, where: str) -> float:
-    text = cell.strip()
-    if not text or text.lower() in ("nan", "null", "na"):
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise TalusError(f"{where}: {text[:40]!r} is no number; leave it empty") from error
-    return value if math.isfinite(value) else math.nan
 
 
 def _lines(port: PortConfig, path: Path) -> Iterator[Item]:

@@ -60,12 +60,6 @@ def test_rows_out_of_order_are_an_error_that_says_sort(tmp_path, rows) -> None:
         load(tmp_path, [rows[0], *rows[400:], *rows[1:400]])
 
 
-def test_times_in_seconds_are_told(tmp_path, rows) -> None:
-    seconds = [rows[0], *(row.replace("00000,", "00,", 1) for row in rows[1:])]
-    with pytest.raises(TalusError, match="time_range: 720 .*ISO 8601 or milliseconds"):
-        load(tmp_path, seconds)
-
-
 def test_a_column_of_another_name_is_asked_for(tmp_path, rows) -> None:
     with pytest.raises(TalusError, match="is there a column 'tilt_x'"):
         load(tmp_path, [rows[0].replace("tilt_x", "TiltX"), *rows[1:]])
