@@ -165,10 +165,11 @@ class Alarm:
     ) -> AlarmChange:
         previous, self.level = self.level, level
         self._count += 1
+        time_ms = self._time_ms or received_ms  # before any reading: when it was found out
         return AlarmChange(
-            id=f"{self._station}-{self._time_ms}-{self._count}",
+            id=f"{self._station}-{time_ms}-{self._count}",
             station=self._station,
-            time_ms=self._time_ms,
+            time_ms=time_ms,
             received_ms=received_ms,
             level=level,
             previous_level=previous,

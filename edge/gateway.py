@@ -171,6 +171,9 @@ class Gateway:
                 intake.latest_ms = now_ms
         if readings:
             self.latency.add((time.perf_counter() - began) * 1e6 / readings)
+        if intake.is_gibberish(len(data), readings):
+            log.warning("port %s: bytes come, but no reading: baud, protocol, cable? (talus check)",
+                        intake.name)  # fmt: skip
 
     def take(self, reading: Reading) -> None:
         """Take one reading: score it, commit what changed, gather the rest."""

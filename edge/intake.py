@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from firmware_bridge.reading import Driver
 
 
+GIBBERISH_BYTES = 16_384
+"""More without one reading is not the beginning of something: somebody should look."""
+
+
 def make_driver(port: PortConfig) -> Driver:
     """Return the driver that a port's configuration asks for."""
     if port.lines is not None:
@@ -33,6 +37,7 @@ class Intake:
         self.latest_ms: int | None = None
         self._selector = selector
         self._watched: int | None = None
+        self._unread = 0
 
     def poll(self, now_ms: int) -> str:
         """Open, close and write as is due; returns what changed, in words, "" for nothing."""
@@ -55,6 +60,14 @@ class Intake:
         data = self.port.read()
         self._watch()
         return data
+
+    def is_gibberish(self, size: int, readings: int) -> bool:
+        """Take what the last bytes gave; true each time so many have come without a reading."""
+        self._unread = 0 if readings else self._unread + size
+        if self._unread < GIBBERISH_BYTES:
+            return False
+        self._unread = 0
+        return True
 
     def _watch(self) -> None:
         fileno = self.port.fileno()

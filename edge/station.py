@@ -168,7 +168,12 @@ class Station:
         silent = tuple(sorted(names))
         no_data = all(kind in names for kind in kinds)
         limit_s = self.config.no_data_after_ms / 1000
-        why = f"nothing for {limit_s:g} s from {', '.join(silent)}"
+        late = ", ".join(name for name in silent if name in self._heard)
+        never = ", ".join(name for name in silent if name not in self._heard)
+        parts = [f"nothing for {limit_s:g} s from {late}"] if late else []
+        if never:  # a model that warms up does not watch yet, and that has to be said
+            parts.append(f"not heard yet, {limit_s:g} s after the start: {never}")
+        why = "; ".join(parts)
         change = self.alarm.silence(at_ms, silent, no_data=no_data, why=why)
         return [] if change is None else [change]
 

@@ -82,7 +82,9 @@ def test_the_wait_for_the_first_score_begins_with_the_first_reading() -> None:
         found += live.tick(START_MS + i * STEP_MS - 1)
         found += live.receive(reading(i)).changes
         expected += replayed.receive(reading(i)).changes
-    assert expected[0].reason.startswith("NO-DATA: nothing for 7200 s from score forecast")
+    assert expected[0].reason.startswith(
+        "NO-DATA: not heard yet, 7200 s after the start: score forecast"
+    )
     assert found == expected
 
 

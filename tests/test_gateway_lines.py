@@ -112,3 +112,12 @@ def test_garbage_on_the_line_does_not_stop_the_gateway(tmp_path, broker, room, t
     totals = gateway.stop()
     assert totals["readings_in"] == totals["published"] + sum(totals["rejected"].values())
     assert sum(totals["rejected"].values()) >= 9
+
+
+def test_a_line_that_says_nothing_we_understand_is_told_in_the_log(tmp_path, broker, talus) -> None:
+    noise = ["$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47"] * 400
+    logger = LinePty(noise, interval_s=0.0005)
+    gateway = talus(config_of(tmp_path, logger.device, broker.port))
+    with logger:
+        gateway.wait_log("bytes come, but no reading")
+    assert gateway.stop()["rejected"]["columns"] > 200
