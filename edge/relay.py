@@ -32,7 +32,7 @@ MAX_AIR_BYTES = 64 * 1024
 MAX_UNDELETED = 16 * WINDOW
 """Acknowledged messages that the disk does not let go: beyond these only alarms are sent."""
 RETRY_MIN_S = 1
-RETRY_MAX_S = 30
+RETRY_MAX_S = 10
 
 
 @dataclass(frozen=True, slots=True)

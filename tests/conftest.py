@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 import edge
 from export.local_broker import Mosquitto, mosquitto_path
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def pytest_report_header() -> list[str]:

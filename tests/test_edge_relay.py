@@ -19,7 +19,7 @@ from edge.parse_mqtt import MqttConfig
 from edge.relay import MAX_AIR_BYTES, WINDOW, Relay
 from export.local_broker import Mosquitto, mosquitto_path
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 if mosquitto_path() is None:
     pytest.skip("NOT TESTED: mosquitto is not installed", allow_module_level=True)
