@@ -255,11 +255,6 @@ class Outbox:
         """Alarms that wait in memory because the disk takes nothing."""
         return len(self._unsaved)
 
-    def telemetry_waiting(self) -> int:
-        """Return how many telemetry messages wait."""
-        query = "SELECT COUNT(*) FROM message WHERE priority = ?"
-        return int(self._db.execute(query, (TELEMETRY,)).fetchone()[0])
-
     def load_state(self, name: str) -> bytes | None:
         """Return a state stored with ``put``."""
         row = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()

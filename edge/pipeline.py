@@ -68,16 +68,13 @@ class Pipeline:
             for port in config.ports
         }
         self._now_ms = 0
-        self.accepted = 0
-        self.refused: dict[tuple[str, str], int] = {}
 
     def receive(self, reading: Reading) -> Outcome:
         """Take one reading of a port."""
         verdict = self.gates[reading.source].check(reading.time_ms, reading.received_ms)
         stations = self._by_port[reading.source]
         if verdict.reason or not stations:
-            return self._refuse(reading.source, verdict.reason or "no_station")
-        self.accepted += 1
+            return _REFUSED[verdict.reason or "no_station"]
         rows, scored = [], []
         changes = self.tick(reading.received_ms)
         for station in stations:
@@ -103,11 +100,6 @@ class Pipeline:
         self._now_ms += delta_ms
         for station in self.stations.values():
             station.shift(delta_ms)
-
-    def _refuse(self, source: str, reason: str) -> Outcome:
-        key = (source, reason)
-        self.refused[key] = self.refused.get(key, 0) + 1
-        return _REFUSED[reason]
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as JSON-ready values."""

@@ -173,13 +173,13 @@ def test_another_bundle_keeps_the_level_and_lets_it_fall_again() -> None:
     assert after.stations["slope"].alarm.level < 4
 
 
-def test_refused_readings_are_counted_by_port_and_reason() -> None:
+def test_a_refused_reading_says_why_and_costs_the_next_nothing() -> None:
     pipeline = fresh()
     alarms(pipeline, READINGS[:10])
     wrong = Reading("node", 0, 11, CHANNELS, READINGS[10].values, READINGS[10].received_ms)
     assert pipeline.receive(wrong).reason == "time_range"
-    assert pipeline.refused == {("node", "time_range"): 1}
-    assert pipeline.accepted == 10
+    assert pipeline.receive(wrong).rows == ()
+    assert pipeline.receive(READINGS[10]).reason == ""
 
 
 @pytest.mark.parametrize("columns", [CHANNELS[::-1], (*CHANNELS, "extra")])
