@@ -21,6 +21,7 @@ examples:
   talus run --config gateway.toml                 serve until SIGTERM or Ctrl-C
   talus replay flood.capture --config gateway.toml       the same alarms, without hardware
   talus replay node=2024.csv --config gateway.toml --json > alarms.jsonl
+  talus bundle show bundle/ --config gateway.toml        what is in it, who signed it, what it arms
   talus bench                                     how fast is this board
 
 exit codes: 0 done, 1 something is wrong (it says what), 2 wrong usage
@@ -46,6 +47,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-v", "--verbose", action="store_true", help="log each rejected reading")
     replay.add_argument("sources", nargs="+", metavar="[PORT=]FILE")
     replay.add_argument("--json", action="store_true", help="one JSON object an alarm change")
+    bundle = commands.add_parser("bundle", help="what a bundle is, who signed it, what it arms")
+    show = bundle.add_subparsers(dest="action", required=True).add_parser(
+        "show", help="its models, thresholds and artifacts, and its signature",
+        description="Exit code 1: it is damaged, or this configuration would not arm it.",
+    )  # fmt: skip
+    show.add_argument("folder", type=Path, metavar="bundle/")
+    show.add_argument("--config", type=Path, metavar="gateway.toml",
+                      help="judge signature and counter by this configuration")  # fmt: skip
+    show.add_argument("--json", action="store_true", help="one JSON object")
     bench = commands.add_parser("bench", help="p50 and p99 of each stage and runtime, here")
     bench.add_argument("--bundle", type=Path, help="default: the demo bundle of this package")
     bench.add_argument("--count", type=int, default=5000, help="readings to time")
@@ -59,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "run": _run,
         "check": _check,
         "replay": _replay,
+        "bundle": _show,
         "bench": _bench,
     }
     try:
@@ -165,6 +176,21 @@ def _utc(time_ms: int) -> str:
 
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _show(args: argparse.Namespace) -> int:
+    from edge.config import load_config
+    from edge.show import json_values, lines, look
+
+    shown = look(args.folder, load_config(args.config) if args.config else None)
+    if args.json:
+        import json
+
+        print(json.dumps(json_values(shown), indent=1))
+    else:
+        for line in lines(shown):
+            print(line)
+    return 1 if shown.refused else 0
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from edge.parse_ports import PortConfig
 from edge.pipeline import Pipeline
 from edge.quality import TimeRules
 from edge.runtime import RUNTIMES, Singles, installed, load
+from edge.trust import ANY_SIGNER
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.reading import Channel, Quantity, Reading, Unit
 from firmware_bridge.sim_node import SimulatedNode, describe
@@ -85,7 +86,7 @@ def bench_config(manifest: Manifest) -> Config:
     mqtt = MqttConfig("localhost", 1883, "talus", 15, "", "", "", "", "")
     return Config(
         "bench", Path(), Path(), "", 1000, 60_000, 60_000, 3_600_000, 1 << 20, mqtt,
-        ANY_RUNTIME, (port,), (station,),
+        ANY_RUNTIME, ANY_SIGNER, (port,), (station,),
     )  # fmt: skip
 
 
@@ -239,13 +240,14 @@ def report(folder: Path, count: int) -> Iterator[str]:
     import os
 
     node = os.uname()
-    m = load_bundle(folder, ANY_RUNTIME).manifest
+    m = load_bundle(folder, ANY_RUNTIME, ANY_SIGNER).manifest
     yield f"{node.nodename} {node.machine} {node.sysname} {node.release}, {os.cpu_count()} CPUs"
     yield f"{m.label}: {len(m.channels)} channels, {len(m.features.terms)} features"
     for runtime in installed():
         yield ""
         try:
-            yield from _stage_lines(load_bundle(folder, RuntimeConfig((runtime,), "auto")), count)
+            bundle = load_bundle(folder, RuntimeConfig((runtime,), "auto"), ANY_SIGNER)
+            yield from _stage_lines(bundle, count)
         except BundleError as error:
             yield f"{runtime}: {error}"
     yield ""

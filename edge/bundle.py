@@ -1,7 +1,7 @@
 """A bundle on disk, and the proof that it computes here what it computed at export.
 
-Nothing is armed before every file has its sha256 and every model gives its golden outputs
-on this CPU in the runtime chosen.
+Nothing is armed before the manifest is signed by a trusted key, every file has its sha256 and
+every model gives its golden outputs on this CPU in the runtime chosen.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.counters import older
 from edge.errors import BundleError, ConfigError
 from edge.manifest import (
     MAX_MANIFEST_BYTES,
@@ -24,8 +25,11 @@ from edge.manifest import (
 )
 from edge.parse_manifest import parse_manifest
 from edge.runtime import RUNTIMES, Model, installed, load
+from edge.trust import Trust, signer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edge.config import RuntimeConfig
     from edge.runtime import Singles
 
@@ -44,21 +48,35 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle with its models loaded; ``notes`` tell what was passed over and why."""
+    """A verified bundle with its models loaded; ``notes`` tell what was passed over and why.
+
+    ``signer`` is the id of the trusted key that signed it, "" where none was asked for.
+    """
 
     manifest: Manifest
     forecaster: LoadedModel
     detectors: tuple[LoadedModel, ...]
     notes: tuple[str, ...]
+    signer: str
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check manifest.json and the sha256 and size of every file it lists."""
+def read_manifest(folder: Path, trust: Trust) -> Manifest:
+    """Read and check signature, manifest.json, and the sha256 and size of every file it lists."""
+    return read_signed(folder, trust)[0]
+
+
+def read_signed(folder: Path, trust: Trust) -> tuple[Manifest, str]:
+    """Return a checked manifest and the id of the key that signed it ("": none was asked for).
+
+    The signature is over the very bytes, and holds before anything in them is read.
+    Raises BundleError.
+    """
     path = folder / "manifest.json"
     if not folder.is_dir():
         msg = f"{path}: there is no such bundle: copy it here, or make one with talus-export train"
         raise BundleError(msg)
     text = _read(path, MAX_MANIFEST_BYTES)
+    signed_by = signer(folder, text, trust)
     try:
         manifest = parse_manifest(text, str(path))
     except ConfigError as error:
@@ -71,20 +89,25 @@ def read_manifest(folder: Path) -> Manifest:
         if hashlib.sha256(data).hexdigest() != sha256.lower():
             msg = f"{folder / name}: sha256 is not that of the manifest; copy the bundle again"
             raise BundleError(msg)
-    return manifest
+    return manifest, signed_by
 
 
-def load_bundle(folder: Path, config: RuntimeConfig) -> Bundle:
+def load_bundle(
+    folder: Path, config: RuntimeConfig, trust: Trust, highest: Mapping[str, int] | None = None
+) -> Bundle:
     """Verify a bundle, load each model in the best runtime here, and prove it.
 
-    Raises BundleError: damaged, no runtime can run it, or it computes something else here.
+    ``highest`` is the highest counter that ran here by bundle name. Raises BundleError: not
+    trusted, older, damaged, no runtime can run it, or it computes something else here.
     """
-    manifest = read_manifest(folder)
+    manifest, signed_by = read_signed(folder, trust)
+    if signed_by and (why := older(manifest, highest or {})):
+        raise BundleError(f"{folder}: {why}")
     notes: list[str] = []
     width = len(manifest.features.terms)
     forecaster = _prove(folder, manifest.forecaster, width, config, notes)
     detectors = tuple(_prove(folder, spec, width, config, notes) for spec in manifest.detectors)
-    return Bundle(manifest, forecaster, detectors, tuple(notes))
+    return Bundle(manifest, forecaster, detectors, tuple(notes), signed_by)
 
 
 def candidates(
@@ -144,10 +167,10 @@ def _why_none(artifacts: tuple[Artifact, ...], config: RuntimeConfig) -> str:
 def golden_error(
     model: Model, golden: dict[str, Singles], spec: ForecasterSpec | DetectorSpec
 ) -> float:
-    """Return the largest |y - golden y|; the forecaster is stepped through, state carried on."""
+    """Return the largest |y - golden y|; a model with a state is stepped through, it carried on."""
     worst = 0.0
     state = None
-    if isinstance(spec, ForecasterSpec):
+    if spec.hidden:
         state = np.zeros((1, spec.hidden), dtype=np.float32)
     for x, expected in zip(golden["x"], golden["y"], strict=True):
         y, state = model.step(x[None], state)
@@ -169,11 +192,12 @@ def _golden(path: Path, spec: ForecasterSpec | DetectorSpec, width: int) -> dict
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         msg = f"{path}: not a golden file (lists of numbers x and y)"
         raise BundleError(msg) from error
+    one_x: tuple[int, ...] = (width,)
+    one_y: tuple[int, ...] = (width,)
     if isinstance(spec, ForecasterSpec):
-        one_x: tuple[int, ...] = (width,)
-        one_y: tuple[int, ...] = (len(spec.scale) * len(spec.quantiles),)
-    else:
-        one_x = one_y = (spec.window_steps, width)
+        one_y = (len(spec.scale) * len(spec.quantiles),)
+    elif not spec.hidden:
+        one_x, one_y = (spec.window_steps, width), (spec.parts * spec.window_steps, width)
     for key, shape in (("x", one_x), ("y", one_y)):
         count, found = len(golden["x"]) if golden["x"].ndim else 0, golden[key].shape
         if not count or found != (count, *shape):
@@ -184,6 +208,8 @@ def _golden(path: Path, spec: ForecasterSpec | DetectorSpec, width: int) -> dict
 
 def _read(path: Path, limit: int) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise BundleError(f"{path}: is no file: copy the bundle again")
         if path.stat().st_size > limit:
             msg = f"{path}: larger than the {limit} bytes that the manifest allows"
             raise BundleError(msg)

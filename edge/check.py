@@ -9,11 +9,12 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.bundle import load_bundle
-from edge.errors import BundleError, ConfigError, TalusError
+from edge.bundles import open_bundles
+from edge.counters import read_counters
+from edge.errors import ConfigError, TalusError
 from edge.heard import listen
 from edge.runtime import installed
-from edge.station import check_schema
+from edge.trust import NO_TRUST, signature_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,7 @@ def check(
     size = f"{_count(config.ports, 'port')}, {_count(config.stations, 'station')}"
     yield Finding(ok=True, path=str(config_path), text=size)
     yield _runtimes()
+    yield _trust(config)
     yield from _bundles(config)
     yield from _ports(config, listen_s)
     yield _disk(config)
@@ -71,23 +73,37 @@ def _runtimes() -> Finding:
     return Finding(ok=True, path="runtime", text=", ".join(found))
 
 
+def _trust(config: Config) -> Finding:
+    keys = config.trust.keys
+    if config.trust.allow_unsigned:
+        text = "allow_unsigned: any bundle is armed: put keys there before the field"
+        return Finding(ok=True, path="trust", text=text)
+    if not keys:
+        return Finding(ok=False, path="trust", text=NO_TRUST.removeprefix("not armed: "))
+    _, wrong = read_counters(config.data_dir)
+    if wrong:
+        return Finding(ok=False, path="trust", text=f"{wrong}: the next talus run begins it anew")
+    text = f"{_count(keys, 'key')}: {', '.join(key.id for key in keys)}"
+    return Finding(ok=True, path="trust", text=text)
+
+
 def _bundles(config: Config) -> Iterator[Finding]:
+    opened = open_bundles(config)
     for i, station in enumerate(config.stations):
         path = f"station[{i}].bundle"
         if not station.bundle:
             text = "names no bundle, so nothing is watched: make one with talus-export train"
             yield Finding(ok=False, path=path, text=text)
             continue
-        try:
-            bundle = load_bundle(config.folder / station.bundle, config.runtime)
-            check_schema(station, bundle.manifest)
-        except BundleError as error:
-            yield Finding(ok=False, path=path, text=str(error))
+        bundle = opened[station.name]
+        if isinstance(bundle, str):
+            yield Finding(ok=False, path=path, text=bundle)
             continue
         loaded = bundle.forecaster
         text = (
-            f"{bundle.manifest.label}: {loaded.artifact.file} in {loaded.runtime}, "
-            f"golden outputs met within {loaded.golden_error:.2g}; {_armed(bundle)}"
+            f"{bundle.manifest.label}, {signature_text(bundle.signer)}: {loaded.artifact.file} "
+            f"in {loaded.runtime}, golden outputs met within {loaded.golden_error:.2g}; "
+            f"{_armed(bundle)}"
         )
         yield Finding(ok=True, path=path, text=text)
 

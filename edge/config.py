@@ -12,9 +12,12 @@ from edge.fields import Mistakes, Table
 from edge.parse_channels import ChannelConfig, parse_channel
 from edge.parse_mqtt import MqttConfig, parse_mqtt
 from edge.parse_ports import PortConfig, parse_port
+from edge.parse_trust import parse_trust
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge.trust import Trust
 
 MAX_CONFIG_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
@@ -80,6 +83,7 @@ class Config:
     outbox_max_bytes: int
     mqtt: MqttConfig
     runtime: RuntimeConfig
+    trust: Trust
     ports: tuple[PortConfig, ...]
     stations: tuple[StationConfig, ...]
 
@@ -149,6 +153,7 @@ def _config(root: Table, path: Path, *, site: bool) -> Config:
         outbox_max_bytes=gateway.integer("outbox_max_mb", 512, low=1, high=65536) * 1024 * 1024,
         mqtt=parse_mqtt(root.table("mqtt")),
         runtime=_runtime(root.table("runtime")),
+        trust=parse_trust(root.table("trust")),
         ports=tuple(parse_port(t) for t in root.tables("port", at_least=1)),
         stations=tuple(_station(t, site=site) for t in root.tables("station", at_least=1)),
     )
@@ -200,7 +205,15 @@ def _station(t: Table, *, site: bool) -> StationConfig:
 
 def default_ceiling() -> tuple[tuple[str, int], ...]:
     """Return the highest level that each kind of score may raise unless configured."""
-    return (("velocity", 4), ("forecast", 4), ("residual", 2), ("autoencoder", 2), ("pca", 2))
+    levels = {
+        "velocity": 4,
+        "forecast": 4,
+        "residual": 2,
+        "baseline": 2,
+        "autoencoder": 2,
+        "pca": 2,
+    }
+    return tuple(levels.items())
 
 
 def _alarm(t: Table) -> AlarmConfig:

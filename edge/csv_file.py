@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import math
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,11 @@ _LAST_SECOND = 100_000_000_000
 
 
 def delimiter_of(header: str) -> str:
-    """Return what stands after the first cell of a header that begins with a time; "" if none."""
+    """Return what stands after the first cell of a header that begins with a time; "" if none.
+
+    The header may be UTF-16 that was read as if it were UTF-8.
+    """
+    header = header.replace("\0", "").lstrip("\ufffd\ufeff")
     if header.lower() in _TIME:
         return ","
     for delimiter in _DELIMITERS:
@@ -37,9 +42,9 @@ def read_csv(source: str, path: Path, delimiter: str) -> Iterator[Reading | Drop
 
     Between semicolons or tabs a decimal comma is read too. Raises TalusError with the line.
     """
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with path.open(newline="", encoding=_encoding(path), errors="surrogateescape") as file:
         rows = _rows(path, csv.reader(file, delimiter=delimiter, skipinitialspace=True))
-        header = tuple(name.strip() for name in next(rows)[1])
+        header = tuple(_named(name) for name in next(rows, (1, []))[1])
         if len(set(header)) != len(header) or len(header) < 2:
             raise TalusError(f"{path}:1: column names must differ, and one must follow the time")
         to_ms = {
@@ -73,6 +78,26 @@ def read_csv(source: str, path: Path, delimiter: str) -> Iterator[Reading | Drop
             yield Reading(source, time_ms, number, header[1:], values, time_ms)
 
 
+def _encoding(path: Path) -> str:
+    """Return UTF-16 for a file that says so in its first bytes (Excel's "Unicode text")."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if start[1::2] == b"\0\0":
+        return "utf-16-le"
+    return "utf-16-be" if start[::2] == b"\0\0" else "utf-8-sig"
+
+
+def _named(cell: str) -> str:
+    """Return a column's name; bytes that are no UTF-8 are taken as Windows wrote them (cp1252)."""
+    raw = cell.strip().encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
 def _rows(path: Path, rows: Any) -> Iterator[tuple[int, list[str]]]:
     """Give (line number, cells); damage that the csv module sees is named with its line."""
     while True:
@@ -82,6 +107,9 @@ def _rows(path: Path, rows: Any) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise TalusError(f"{path}:{rows.line_num}: {error}") from error
+        except UnicodeError as error:
+            what = f"not the text it began as ({error}): save the file as UTF-8"
+            raise TalusError(f"{path}:{rows.line_num + 1}: {what}") from error
         yield rows.line_num, row
 
 

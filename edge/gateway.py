@@ -11,9 +11,10 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from edge.batch import Batch
-from edge.bundles import open_bundles
+from edge.bundles import open_bundles, signed_counters
+from edge.counters import keep_counters
 from edge.errors import TalusError
-from edge.health import Accounts, Latency, health_values, link_values
+from edge.health import Accounts, Latency, health_values, link_values, signature_values
 from edge.intake import Intake
 from edge.message import HEALTH, Message, alarm_messages, to_json
 from edge.outbox import Outbox
@@ -21,6 +22,7 @@ from edge.pipeline import Pipeline
 from edge.recorder import Recorder
 from edge.relay import Relay
 from edge.station import UNUSABLE
+from edge.trust import signature_text
 from firmware_bridge.reading import ROW_REASONS, Dropped, Reading
 
 if TYPE_CHECKING:
@@ -73,9 +75,12 @@ class Gateway:
                 for note in bundle.notes:
                     log.warning("station %s: passed over: %s", name, note)
                 loaded = bundle.forecaster
-                log.info("station %s: %s, %s in %s, golden error %.3g", name,
-                         bundle.manifest.label, loaded.artifact.file, loaded.runtime,
-                         loaded.golden_error)  # fmt: skip
+                log.info("station %s: %s, %s: %s in %s, golden error %.3g", name,
+                         bundle.manifest.label, signature_text(bundle.signer),
+                         loaded.artifact.file, loaded.runtime, loaded.golden_error)  # fmt: skip
+        for note in keep_counters(config.data_dir, signed_counters(bundles.values())):
+            log.error("%s", note)
+        self._signatures = {name: signature_values(found) for name, found in bundles.items()}
         self._restore()
         self.batch = Batch(self._prefix, config.name)
         self.accounts = Accounts()
@@ -251,6 +256,8 @@ class Gateway:
         values["ports"] = {
             i.name: link_values(i.driver.health(), i.state, i.latest_ms) for i in self.intakes
         }
+        for name, signature in self._signatures.items():
+            values["stations"][name] |= signature
         values["capture"] = self._recorder.state
         return Message(f"{self._prefix}/health", to_json(values), HEALTH, retain=True)
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.conformal import Conformal, gap_steps
+from edge.naive import Naive
+from edge.residual import Residual
 from edge.score import NONE_YET, Forecasts, Score
 
 if TYPE_CHECKING:
@@ -19,10 +22,6 @@ if TYPE_CHECKING:
     from edge.features import Singles
     from edge.manifest import ForecasterSpec
     from edge.runtime import Model
-
-RESIDUAL_LIMIT = 20.0
-"""A single residual counts at most so many half widths: a spike is no trend."""
-_TINY = 1e-9
 
 
 class Forecaster:
@@ -35,54 +34,77 @@ class Forecaster:
         self._model = model
         self._units = units
         self._count = len(spec.quantiles)
-        self._scale = [scale for scale in spec.scale for _ in range(self._count)]
-        horizons = len(spec.horizons)
-        self._nearest = [i * horizons for i in range(len(spec.targets))]
-        self._farthest = [(i + 1) * horizons - 1 for i in range(len(spec.targets))]
+        self._scale = np.repeat(np.array(spec.scale, dtype=np.float32), self._count)
+        horizons, targets = len(spec.horizons), len(spec.targets)
+        self._nearest = [i * horizons for i in range(targets)]
+        self._farthest = [(i + 1) * horizons - 1 for i in range(targets)]
         self._keys = tuple((t, h * step_ms) for t in spec.targets for h in spec.horizons)
-        self._rate = 1.0 / spec.residual_time_constant_steps
         self._middle = self._count // 2
+        base = spec.baseline
+        self._anchored = tuple(i for i, a in enumerate(spec.anchors) if a != "persistence")
+        self._anchor = (
+            Naive(spec.anchors, base.drift, spec.horizons, base.window_steps, base.season_steps)
+            if self._anchored
+            else None
+        )
+        # In shadow nobody is shown its intervals: nothing to adapt.
+        rate = spec.adapt_rate if spec.armed else 0.0
+        self._conformal = Conformal(
+            spec.quantiles, spec.horizons, targets, spec.scale, spec.margin, rate,
+            gap_steps(step_ms),
+        )  # fmt: skip
+        # The residual keeps the margins it was calibrated with: what adapts to the slope cannot
+        # also accuse it.
+        outer = self._count // 2
+        self._wider = [
+            spec.margin[i * outer] * spec.scale[i] if outer else 0.0 for i in self._nearest
+        ]
+        self._residual = Residual(self._wider, spec.residual_time_constant_steps)
         self.reset()
 
     def reset(self) -> None:
-        """Start from zero state: after a break, or when features were not to be had."""
+        """Forget the past: after a break in time."""
+        self._restart()
+        if self._anchor is not None:
+            self._anchor.reset()
+
+    def _restart(self) -> None:
+        """Start from zero state: features were not to be had. The anchor keeps its season."""
         self._state = np.zeros((1, self._spec.hidden), dtype=np.float32)
         self._steps = 0
         self._rows: tuple[list[float], ...] | None = None
-        self._last = [float("nan")] * len(self._spec.targets)
-        self._residual = [0.0] * len(self._spec.targets)
+        self._residual.reset()
+        self._conformal.reset()
 
     def score_one(self, x: Singles | None, targets: Sequence[float]) -> tuple[Score, ...] | None:
         """Take features and target values of one step; None while warming up."""
+        anchors = None if self._anchor is None else self._anchor.push(targets)
         if x is None:
             if self._steps:
-                self.reset()
+                self._restart()
             return None
-        self._judge(targets)
+        self._residual.judge(targets)
         y, state = self._model.step(x.reshape(1, -1), self._state)
-        values = [v * scale for v, scale in zip(y.ravel().tolist(), self._scale, strict=True)]
+        values: list[float] = (y.ravel() * self._scale).tolist()
         total = sum(values)
         if state is None or total - total != 0.0:
             # A model that computes nonsense must not look calm: no score, and silence alarms.
-            self.reset()
+            self._restart()
             return None
         self._state = state
         n = self._count
-        self._rows = tuple([values[i : i + n] for i in range(0, len(values), n)])
+        rows = tuple([values[i : i + n] for i in range(0, len(values), n)])
+        if anchors is not None:
+            for i in self._anchored:
+                add = anchors[i]
+                rows[i][:] = [v + add for v in rows[i]]
+        self._rows = rows
         self._steps += 1
-        return self._scores(self._rows) if self._steps > self._spec.warm_up_steps else None
-
-    def _judge(self, targets: Sequence[float]) -> None:
-        """Compare what happened with the 1-step forecast made before it."""
-        rows, last = self._rows, self._last
-        for i, value in enumerate(targets):
-            increment = value - last[i]
-            last[i] = value
-            if rows is not None and increment == increment:
-                q = sorted(rows[self._nearest[i]])
-                half = max(0.5 * (q[-1] - q[0]), _TINY)
-                off = min(abs(increment - q[self._middle]) / half, RESIDUAL_LIMIT)
-                self._residual[i] += (off - self._residual[i]) * self._rate
+        self._residual.expect([rows[i] for i in self._nearest])
+        if self._steps <= self._spec.warm_up_steps:
+            return None
+        self._conformal.push(targets, rows)
+        return self._scores(rows)
 
     def _scores(self, rows: tuple[list[float], ...]) -> tuple[Score, ...]:
         spec, armed = self._spec, self._spec.armed
@@ -91,14 +113,18 @@ class Forecaster:
             rate = abs(sorted(rows[self._farthest[i]])[self._middle])
             unit, limit = self._units[i], spec.residual_threshold[i]
             found.append(Score("forecast", target, rate, spec.rate_reference[i], unit, armed))
-            found.append(Score("residual", target, self._residual[i], limit, "1", armed))
+            if limit:
+                value = self._residual.values[i]
+                found.append(Score("residual", target, value, limit, "1", armed))
         return tuple(found)
 
     def forecasts(self) -> Forecasts:
         """Return the latest forecasts, one a target and horizon; empty while warming up."""
         if self._rows is None or self._steps <= self._spec.warm_up_steps:
             return NONE_YET
-        return Forecasts(self._keys, self._spec.quantiles, self._rows)
+        return Forecasts(
+            self._keys, self._spec.quantiles, self._rows, tuple(self._conformal.margins)
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; ``restore`` continues bit for bit."""
@@ -106,8 +132,9 @@ class Forecaster:
             "state": self._state.tolist(),
             "steps": self._steps,
             "rows": None if self._rows is None else [list(row) for row in self._rows],
-            "last": [None if v != v else v for v in self._last],
-            "residual": list(self._residual),
+            "residual": self._residual.snapshot(),
+            "conformal": self._conformal.snapshot(),
+            "anchor": None if self._anchor is None else self._anchor.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -116,5 +143,7 @@ class Forecaster:
         self._steps = int(state["steps"])
         rows = state["rows"]
         self._rows = None if rows is None else tuple([float(v) for v in row] for row in rows)
-        self._last = [float("nan") if v is None else float(v) for v in state["last"]]
-        self._residual = [float(v) for v in state["residual"]]
+        self._residual.restore(state["residual"])
+        self._conformal.restore(state["conformal"])
+        if self._anchor is not None:
+            self._anchor.restore(state["anchor"])

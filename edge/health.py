@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
+from edge.trust import signature_text
 
 if TYPE_CHECKING:
+    from edge.bundle import Bundle
     from edge.outbox import Outbox
     from edge.pipeline import Pipeline
     from edge.relay import RelayHealth
@@ -86,12 +88,24 @@ def station_values(station: Station) -> dict[str, Any]:
         "bundle": None if watch is None else watch.label,
         "unarmed": station.unarmed,
         "armed": [] if watch is None else list(watch.armed_kinds),
+        "shadow": {} if watch is None else dict(watch.shadow),
         "level": station.alarm.level,
         "no_data": station.alarm.no_data,
         "silent": list(station.alarm.silent),
         "rejected_values": {f"{c} {why}": n for (c, why), n in station.rejected.items()},
         "late_values": 0 if watch is None else watch.grid.late,
         "saturated_features": 0 if watch is None else watch.features.saturated,
+    }
+
+
+def signature_values(bundle: Bundle | str) -> dict[str, Any]:
+    """Return who signed the bundle of a station as JSON values; null where none is armed."""
+    if isinstance(bundle, str):
+        return {"signature": None, "signed_by": None, "counter": None}
+    return {
+        "signature": signature_text(bundle.signer),
+        "signed_by": bundle.signer or None,
+        "counter": bundle.manifest.counter,
     }
 
 

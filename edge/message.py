@@ -48,7 +48,7 @@ def number(value: float) -> float | None:
 
 def score_values(score: Score) -> dict[str, Any]:
     """Return one score as JSON values."""
-    return {
+    values: dict[str, Any] = {
         "kind": score.kind,
         "channel": score.channel,
         "value": number(score.value),
@@ -57,6 +57,9 @@ def score_values(score: Score) -> dict[str, Any]:
         "unit": score.unit,
         "armed": score.armed,
     }
+    if score.contributions:
+        values["contributions"] = [[name, number(share)] for name, share in score.contributions]
+    return values
 
 
 def forecast_values(forecast: Forecast) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def forecast_values(forecast: Forecast) -> dict[str, Any]:
     return {
         "channel": forecast.channel,
         "horizon_ms": forecast.horizon_ms,
+        "model": forecast.model,
         "quantiles": list(forecast.quantiles),
         "values": [number(v) for v in forecast.values],
     }

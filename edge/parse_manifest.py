@@ -7,14 +7,20 @@ import json
 from edge.fields import Mistakes, Table
 from edge.manifest import (
     AGGREGATES,
+    ANCHORS,
     FORMAT,
     FORMATS,
     MAX_CHANNELS,
     MAX_FEATURES,
+    MAX_SEASON_STEPS,
     MAX_STEPS,
+    NAIVE,
+    POOLINGS,
     PRECISIONS,
     TRANSFORMS,
+    VARIANTS,
     Artifact,
+    BaselineSpec,
     ChannelSpec,
     DetectorSpec,
     FeatureSpec,
@@ -57,6 +63,7 @@ def _manifest(root: Table) -> Manifest:
     return Manifest(
         name=root.text("name"),
         version=root.integer("version", low=1),
+        counter=root.integer("counter", low=0, high=2**53),
         step_ms=root.integer("step_ms", low=1, high=32 * 86_400_000),
         channels=tuple(_channel(t) for t in root.tables("channels", at_least=1)),
         features=_features(root.table("features", required=True)),
@@ -112,6 +119,11 @@ def _artifacts(t: Table) -> tuple[Artifact, ...]:
                 row.text("precision", choices=PRECISIONS),
                 row.number("tolerance", low=0.0, high=1e6),
                 row.texts("runtimes"),
+                row.integer("batch", low=0, high=1),
+                row.number("drift", low=0.0, high=1e6),
+                row.number("drift_limit", low=0.0, high=1e6),
+                row.number("max_error", low=0.0, high=1e6),
+                row.integer("saturated", low=0),
             )
         )
         row.done()
@@ -129,20 +141,46 @@ def _kinematics(t: Table) -> KinematicsSpec:
     return spec
 
 
+def _baseline(t: Table, targets: int, rows: int, quantiles: int) -> BaselineSpec:
+    kinds = t.texts("kinds")
+    spec = BaselineSpec(
+        kinds,
+        t.numbers("drift", length=targets),
+        t.integer("window_steps", low=2, high=MAX_SEASON_STEPS),
+        t.integer("season_steps", low=0, high=MAX_SEASON_STEPS),
+        t.numbers("offsets", length=rows * quantiles),
+        t.numbers("threshold", length=targets),
+    )
+    if len(kinds) != rows or any(kind not in NAIVE for kind in kinds):
+        t.wrong("kinds", f"one a target and horizon, each one of {', '.join(NAIVE)}")
+    if "seasonal" in kinds and not spec.season_steps:
+        t.wrong("season_steps", "must be above 0 for a seasonal forecast")
+    if any(v < 0 for v in spec.threshold):
+        t.wrong("threshold", "no entry below 0")
+    t.done()
+    return spec
+
+
 def _forecaster(t: Table) -> ForecasterSpec:
     targets = t.texts("targets")
     steps = t.numbers("horizons")
     horizons = tuple(int(h) for h in steps)
     if steps != horizons or any(h > MAX_STEPS for h in steps):
         t.wrong("horizons", f"whole steps, {MAX_STEPS} at most")
+    quantiles = t.numbers("quantiles")
+    rows = len(targets) * len(horizons)
     spec = ForecasterSpec(
         armed=t.flag("armed"),
         reason=t.text("reason"),
         targets=targets,
         horizons=horizons,
-        quantiles=t.numbers("quantiles"),
+        quantiles=quantiles,
         hidden=t.integer("hidden", low=1, high=4096),
-        scale=t.numbers("scale", length=len(targets) * len(horizons)),
+        scale=t.numbers("scale", length=rows),
+        anchors=t.texts("anchors"),
+        margin=t.numbers("margin", length=rows * (len(quantiles) // 2)),
+        adapt_rate=t.number("adapt_rate", low=0.0, high=1.0),
+        baseline=_baseline(t.table("baseline", required=True), len(targets), rows, len(quantiles)),
         warm_up_steps=t.integer("warm_up_steps", low=1, high=MAX_STEPS),
         rate_reference=t.numbers("rate_reference", length=len(targets)),
         residual_threshold=t.numbers("residual_threshold", length=len(targets)),
@@ -150,6 +188,10 @@ def _forecaster(t: Table) -> ForecasterSpec:
         artifacts=_artifacts(t),
         golden=t.text("golden"),
     )
+    if len(spec.anchors) != rows or any(a not in ANCHORS for a in spec.anchors):
+        t.wrong("anchors", f"one a target and horizon, each one of {', '.join(ANCHORS)}")
+    if "seasonal" in spec.anchors and not spec.baseline.season_steps:
+        t.wrong("baseline.season_steps", "must be above 0 for a seasonal anchor")
     t.done()
     return spec
 
@@ -157,11 +199,16 @@ def _forecaster(t: Table) -> ForecasterSpec:
 def _detector(t: Table) -> DetectorSpec:
     spec = DetectorSpec(
         name=t.text("name", choices=("autoencoder", "pca")),
+        variant=t.text("variant", choices=VARIANTS),
         armed=t.flag("armed"),
         reason=t.text("reason"),
         window_steps=t.integer("window_steps", low=1, high=4096),
+        hidden=t.integer("hidden", low=0, high=4096),
+        parts=t.integer("parts", low=1, high=2),
+        pooling=t.text("pooling", choices=POOLINGS),
         channel_scale=t.numbers("channel_scale"),
         threshold=t.number("threshold", low=1e-12),
+        false_alarm_share=t.number("false_alarm_share", low=0.0, high=1.0),
         artifacts=_artifacts(t),
         golden=t.text("golden"),
     )
@@ -196,14 +243,15 @@ def _agree_models(m: Manifest, channels: int, mistakes: Mistakes) -> None:
     if not horizons or horizons[0] != 1 or list(horizons) != sorted(set(horizons)):
         mistakes.add("forecaster.horizons", "rising whole steps, the first of them 1")
     positive = (*m.kinematics.reference, *m.forecaster.rate_reference, *m.forecaster.scale)
-    if any(v <= 0 for v in (*positive, *m.forecaster.residual_threshold)):
+    if any(v <= 0 for v in positive) or any(v < 0 for v in m.forecaster.residual_threshold):
         mistakes.add("forecaster", "references, scales and thresholds must be above 0")
     kinds = [spec.name for spec in m.detectors]
     if len(set(kinds)) != len(kinds):
         mistakes.add("detectors", "names must differ")
     for i, spec in enumerate(m.detectors):
-        if len(spec.channel_scale) != channels or any(s <= 0 for s in spec.channel_scale):
-            mistakes.add(f"detectors[{i}].channel_scale", f"{channels} values above 0")
+        size = channels * spec.parts
+        if len(spec.channel_scale) != size or any(s <= 0 for s in spec.channel_scale):
+            mistakes.add(f"detectors[{i}].channel_scale", f"{size} values above 0")
     listed = {name for name, _, _ in m.files}
     models: tuple[ForecasterSpec | DetectorSpec, ...] = (m.forecaster, *m.detectors)
     for model in models:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.conformal import widened
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
 class Score:
     """One piece of evidence: ``value`` against the ``threshold`` shipped in the bundle.
 
-    Kinds: velocity, forecast (both in the channel's unit over a window), residual, autoencoder,
-    pca (dimensionless). A score that is not ``armed`` rides in shadow: shown, never alarming.
+    Kinds: velocity, forecast (both in the channel's unit over a window), residual (of the GRU),
+    baseline (of the naive forecast), autoencoder, pca (dimensionless). A score that is not
+    ``armed`` rides in shadow: shown, never alarming. ``contributions`` are (channel, share) of
+    those to blame, most first; only where a detector is over its threshold.
     """
 
     kind: str
@@ -23,10 +27,18 @@ class Score:
     threshold: float
     unit: str
     armed: bool
+    contributions: tuple[tuple[str, float], ...]
 
     # Written out as several are made for every step: half the time of the generated one.
     def __init__(
-        self, kind: str, channel: str, value: float, threshold: float, unit: str, armed: bool
+        self,
+        kind: str,
+        channel: str,
+        value: float,
+        threshold: float,
+        unit: str,
+        armed: bool,
+        contributions: tuple[tuple[str, float], ...] = (),
     ) -> None:
         _set_kind(self, kind)
         _set_channel(self, channel)
@@ -34,6 +46,7 @@ class Score:
         _set_threshold(self, threshold)
         _set_unit(self, unit)
         _set_armed(self, armed)
+        _set_contributions(self, contributions)
 
     @property
     def ratio(self) -> float:
@@ -41,9 +54,15 @@ class Score:
         return self.value / self.threshold
 
 
-_set_kind, _set_channel, _set_value, _set_threshold, _set_unit, _set_armed = (
-    vars(Score)[name].__set__ for name in Score.__slots__
-)
+(
+    _set_kind,
+    _set_channel,
+    _set_value,
+    _set_threshold,
+    _set_unit,
+    _set_armed,
+    _set_contributions,
+) = (vars(Score)[name].__set__ for name in Score.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +73,28 @@ class Forecast:
     horizon_ms: int
     quantiles: tuple[float, ...]
     values: tuple[float, ...]
+    model: str = "gru"
 
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
     """All forecasts of one step, spelt out only when somebody iterates over them.
 
-    ``rows`` holds the values of each (channel, horizon) in turn, not yet sorted.
+    ``rows`` holds the values of each (channel, horizon) in turn, not yet sorted nor widened by
+    ``margins``. ``model`` is the one that is armed: gru or baseline.
     """
 
     keys: tuple[tuple[str, int], ...] = ()
     quantiles: tuple[float, ...] = ()
     rows: tuple[list[float], ...] = ()
+    margins: tuple[tuple[float, ...], ...] = ()
+    model: str = "gru"
 
     def __iter__(self) -> Iterator[Forecast]:
         """Give a Forecast for each channel and horizon."""
-        for (channel, horizon_ms), values in zip(self.keys, self.rows, strict=True):
-            # Monotone rearrangement of crossing quantiles: Chernozhukov et al. 2010.
-            yield Forecast(channel, horizon_ms, self.quantiles, tuple(sorted(values)))
+        for i, (channel, horizon_ms) in enumerate(self.keys):
+            values = widened(self.rows[i], self.margins[i] if self.margins else ())
+            yield Forecast(channel, horizon_ms, self.quantiles, values, self.model)
 
     def __len__(self) -> int:
         """Return how many there are; 0 while the model warms up."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge.autoencoder import Detector
+from edge.baseline import Baseline
 from edge.features import Features
 from edge.grid import Grid, Observation
 from edge.gru import Forecaster
@@ -17,7 +18,7 @@ from edge.score import NONE_YET
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.config import StationConfig
-    from edge.manifest import FeatureSpec
+    from edge.manifest import FeatureSpec, ForecasterSpec
     from edge.score import Forecasts, Score
 
 
@@ -61,6 +62,7 @@ class Watch:
             tuple(unit[t] for t in m.forecaster.targets),
             m.step_ms,
         )
+        self.baseline = None if m.forecaster.armed else Baseline(m.forecaster, m.step_ms)
         self.detectors = tuple(
             Detector(spec, m.features, self.channels, loaded.model)
             for spec, loaded in zip(m.detectors, bundle.detectors, strict=True)
@@ -71,8 +73,11 @@ class Watch:
             tuple(channel.frozen_after_ms for channel in config.channels),
             refused,
         )
+        idle = () if m.forecaster.armed else (("gru", m.forecaster.reason),)
+        self.shadow = (*idle, *((d.name, d.reason) for d in m.detectors if not d.armed))
+        """(model, why) of those that are computed and published, and never alarm."""
         ceiling = dict(config.alarm.ceiling)
-        armed = ["velocity", *(("forecast", "residual") if m.forecaster.armed else ())]
+        armed = ["velocity", *_forecasting(m.forecaster)]
         armed += [spec.name for spec in m.detectors if spec.armed]
         self.armed_kinds = tuple(f"score {kind}" for kind in armed if ceiling[kind])
 
@@ -87,19 +92,28 @@ class Watch:
             self.features.reset()
             self.forecaster.reset()
             self.kinematics.reset()
+            if self.baseline is not None:
+                self.baseline.reset()
             for detector in self.detectors:
                 detector.reset()
         row = observation.values
         scores = self.kinematics.score_one([row[i] for i in self._moving])
+        targets = [row[i] for i in self._targets]
+        forecasts = NONE_YET
+        if self.baseline is not None:
+            scores += self.baseline.score_one(targets)
+            forecasts = self.baseline.forecasts()
         x = self.features.push(row)
-        found = self.forecaster.score_one(x, [row[i] for i in self._targets])
+        found = self.forecaster.score_one(x, targets)
         if found:
             scores += found
+            if self.baseline is None:
+                forecasts = self.forecaster.forecasts()
         for detector in self.detectors:
             score = detector.score_one(x)
             if score is not None:
                 scores += (score,)
-        return Scored(observation, scores, self.forecaster.forecasts() if found else NONE_YET)
+        return Scored(observation, scores, forecasts)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -109,6 +123,7 @@ class Watch:
             "features": self.features.snapshot(),
             "kinematics": self.kinematics.snapshot(),
             "forecaster": self.forecaster.snapshot(),
+            "baseline": None if self.baseline is None else self.baseline.snapshot(),
             "detectors": [detector.snapshot() for detector in self.detectors],
         }
 
@@ -119,8 +134,17 @@ class Watch:
         self.features.restore(state["features"])
         self.kinematics.restore(state["kinematics"])
         self.forecaster.restore(state["forecaster"])
+        if self.baseline is not None:
+            self.baseline.restore(state["baseline"])
         for detector, kept in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(kept)
+
+
+def _forecasting(spec: ForecasterSpec) -> list[str]:
+    """Return the kinds of score that stand in for the forecast: the GRU's, or the baseline's."""
+    if spec.armed:
+        return ["forecast", *(["residual"] if any(spec.residual_threshold) else [])]
+    return ["baseline"] if any(spec.baseline.threshold) else []
 
 
 def _jump_limit(channel: str, spec: FeatureSpec) -> float:

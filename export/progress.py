@@ -24,7 +24,11 @@ class Bars:
     def stage(self, name: str, total: int) -> None:
         """Begin a stage of so many parts."""
         self.close()
-        self._bar = tqdm(total=total, desc=f"{name:<18}", disable=self._quiet, leave=True)
+        # A log is no terminal: there a line a stage, not a bar redrawn a hundred times.
+        bars = sys.stderr.isatty() and not self._quiet
+        if not bars:
+            self.note(f"{name} ...")
+        self._bar = tqdm(total=total, desc=f"{name:<18}", disable=not bars, leave=True)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

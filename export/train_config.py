@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge.config import Config, StationConfig, checked_name, load_config
 from edge.fields import Mistakes, Table
-from edge.manifest import MAX_STEPS, TRANSFORMS, Term
+from edge.manifest import MAX_SEASON_STEPS, MAX_STEPS, TRANSFORMS, Term
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,12 @@ class TrainConfig:
     """How one station's models are trained. Lengths are in grid steps.
 
     ``calibration_share`` and ``test_share`` are the held-back ends of the history, in time order.
+    ``folds`` and ``seeds`` are how often the gate judges; ``members`` is how many small GRUs
+    vote in the one that ships. ``season_steps`` 0 means that no season is looked for;
+    ``dropout`` is the share of inputs hidden in training. 0 in hidden, members, epochs, warm-up
+    and sequence steps, and -1 in dropout, leave it to the length of the history. ``adapt_rate``
+    is the learning rate of the intervals in the field, ``false_alarm_share`` the budget of the
+    detectors' thresholds; ``detector_variants`` are the kinds of autoencoder to try.
     """
 
     name: str
@@ -38,9 +44,18 @@ class TrainConfig:
     warm_up_steps: int
     epochs: int
     seed: int
+    folds: int
+    seeds: int
+    members: int
+    season_steps: int
+    dropout: float
+    adapt_rate: float
+    false_alarm_share: float
+    detector_variants: tuple[str, ...]
     calibration_share: float
     test_share: float
     terms: tuple[Term, ...]
+    features_given: bool
 
 
 def load_site(path: Path, station: str = "") -> tuple[Config, TrainConfig]:
@@ -79,7 +94,7 @@ def _train(t: Table, config: Config, station: str) -> TrainConfig:
     rising = list(steps) == sorted(set(horizons))
     if not rising or horizons[:1] != (1,) or horizons[-1] > MAX_STEPS:
         t.wrong("horizons", f"rising whole steps, the first of them 1, {MAX_STEPS} at most")
-    quantiles = t.numbers("quantiles", [0.1, 0.5, 0.9])
+    quantiles = t.numbers("quantiles", [0.05, 0.5, 0.95])
     if len(quantiles) % 2 == 0 or list(quantiles) != sorted(set(quantiles)):
         t.wrong("quantiles", "an odd number of rising values, the median between")
     if any(not 0 < q < 1 for q in quantiles):
@@ -91,17 +106,48 @@ def _train(t: Table, config: Config, station: str) -> TrainConfig:
         targets=targets,
         horizons=horizons,
         quantiles=quantiles,
-        hidden=t.integer("hidden", 32, low=4, high=256),
+        hidden=t.integer("hidden", 0, low=0, high=256),
         bottleneck=t.integer("bottleneck", 8, low=1, high=256),
         window_steps=t.integer("window_steps", 16, low=2, high=512),
-        sequence_steps=t.integer("sequence_steps", 96, low=8, high=4096),
-        warm_up_steps=t.integer("warm_up_steps", 24, low=1, high=MAX_STEPS),
-        epochs=t.integer("epochs", 30, low=1, high=10_000),
-        seed=t.integer("seed", 1, high=2**32 - 1),
+        sequence_steps=t.integer("sequence_steps", 0, low=0, high=4096),
+        warm_up_steps=t.integer("warm_up_steps", 0, low=0, high=MAX_STEPS),
+        epochs=t.integer("epochs", 0, low=0, high=10_000),
+        seed=t.integer("seed", 1, high=2**31 - 1),
+        folds=t.integer("folds", 3, low=1, high=20),
+        seeds=t.integer("seeds", 3, low=1, high=20),
+        members=t.integer("members", 0, low=0, high=16),
+        season_steps=_season(t, site.step_ms),
+        dropout=t.number("dropout", -1.0, low=-1.0, high=0.9),
+        adapt_rate=t.number("adapt_rate", 0.02, low=0.0, high=0.5),
+        false_alarm_share=t.number("false_alarm_share", 0.0005, low=1e-7, high=0.2),
+        detector_variants=_variants(t),
         calibration_share=t.number("calibration_share", 0.2, low=0.05, high=0.45),
         test_share=t.number("test_share", 0.2, low=0.05, high=0.45),
         terms=_terms(t, site),
+        features_given=t.has("feature"),
     )
+
+
+def _variants(t: Table) -> tuple[str, ...]:
+    """Return the kinds of autoencoder to try; PCA is always there."""
+    known = ("dense", "conv", "gru")
+    found = t.texts("detector_variants", list(known))
+    if not found or any(v not in known for v in found) or len(set(found)) != len(found):
+        t.wrong("detector_variants", f"one or more of {', '.join(known)}, each once")
+    return found
+
+
+def _season(t: Table, step_ms: int) -> int:
+    """Return the season in steps: as given, else a year, else a day, where it can be kept."""
+    days = t.number("season_days", -1.0, low=-1.0, high=3660.0)
+    candidates = [days] if days >= 0 else [365.25, 1.0]
+    for day in candidates:
+        steps = round(day * 86_400_000 / max(step_ms, 1))
+        if 2 <= steps <= MAX_SEASON_STEPS:
+            return steps
+    if days > 0:
+        t.wrong("season_days", f"is not 2 to {MAX_SEASON_STEPS} steps of the station's step_s")
+    return 0
 
 
 def _terms(t: Table, site: StationConfig) -> tuple[Term, ...]:

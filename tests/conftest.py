@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ def pytest_report_header() -> list[str]:
     lines = [f"edge under test: {Path(edge.__file__).parent}"]
     if mosquitto_path() is None:
         lines.append("NOT TESTED: no mosquitto here (apt install mosquitto)")
+    if shutil.which("minisign") is None:
+        lines.append("NOT TESTED: no minisign here (apt install minisign); fixed vectors are")
     return lines
 
 

@@ -14,6 +14,7 @@ import pytest
 from edge.bench import demo_bundle
 from edge.bundle import load_bundle
 from edge.config import RuntimeConfig
+from edge.trust import ANY_SIGNER
 
 NEAR = {"rtol": 1e-2, "atol": 1e-2}
 """Another CPU sums in another order: bytes differ where the models do not."""
@@ -75,6 +76,6 @@ def test_the_shipped_forecaster_is_armed_for_its_skill() -> None:
 
 def test_the_new_bundle_is_armed_as_the_shipped_one(made: Path) -> None:
     any_runtime = RuntimeConfig(("litert", "onnxruntime"), "auto")
-    new, old = (load_bundle(folder, any_runtime) for folder in (made, demo_bundle()))
+    new, old = (load_bundle(folder, any_runtime, ANY_SIGNER) for folder in (made, demo_bundle()))
     assert new.forecaster.artifact.file == old.forecaster.artifact.file
     assert new.notes == ()

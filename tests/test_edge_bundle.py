@@ -17,6 +17,7 @@ from edge.bundle import Bundle, load_bundle
 from edge.bundles import open_bundles
 from edge.config import RuntimeConfig, load_config
 from edge.errors import BundleError
+from edge.trust import ANY_SIGNER
 
 ANY = RuntimeConfig(("litert", "onnxruntime", "tflite"), "auto")
 LITERT = RuntimeConfig(("litert",), "auto")
@@ -48,12 +49,12 @@ def rehash(folder: Path, manifest: Any) -> None:
 
 def refusal(folder: Path, config: RuntimeConfig = ANY) -> str:
     with pytest.raises(BundleError) as caught:
-        load_bundle(folder, config)
+        load_bundle(folder, config, ANY_SIGNER)
     return str(caught.value)
 
 
 def test_the_shipped_bundle_is_armed_as_it_is(bundle: Path) -> None:
-    loaded = load_bundle(bundle, ANY)
+    loaded = load_bundle(bundle, ANY, ANY_SIGNER)
     assert (loaded.forecaster.artifact.file, loaded.forecaster.runtime) == (GRU, "litert")
     assert loaded.notes == ()
     models = (loaded.forecaster, *loaded.detectors)
@@ -77,7 +78,7 @@ def test_every_listed_file_is_needed(bundle: Path) -> None:
         assert str(bundle / name) in said
         assert "the bundle is incomplete" in said
         (bundle / name).write_bytes(kept)
-    load_bundle(bundle, ANY)
+    load_bundle(bundle, ANY, ANY_SIGNER)
 
 
 def test_a_truncated_file_is_refused(bundle: Path) -> None:
@@ -154,7 +155,7 @@ def test_a_manifest_with_fewer_features_than_its_models_is_refused(bundle: Path)
 
 
 def test_no_runtime_wanted_or_no_such_precision_is_said_plainly(bundle: Path) -> None:
-    said = refusal(bundle, RuntimeConfig(("litert",), "int16x8"))
+    said = refusal(bundle, RuntimeConfig(("onnxruntime",), "int16x8"))
     assert "fit none of what the bundle offers" in said
     assert "precision 'int16x8'" in said
     said = refusal(bundle, RuntimeConfig((), "auto"))
@@ -164,7 +165,7 @@ def test_no_runtime_wanted_or_no_such_precision_is_said_plainly(bundle: Path) ->
 def test_what_garbage_leaves_of_a_bundle_is_run_by_the_next_artifact(bundle: Path) -> None:
     (bundle / GRU).write_bytes(b"\x00\xff" * 500)
     rehash(bundle, values_of(bundle))
-    loaded = load_bundle(bundle, LITERT)
+    loaded = load_bundle(bundle, LITERT, ANY_SIGNER)
     assert loaded.forecaster.artifact.file == "gru.dynamic.tflite"
     assert [note.split(": ")[0] for note in loaded.notes] == [f"{GRU} in litert"]
 
@@ -173,10 +174,11 @@ _OLD_RUNTIME = """
 import sys
 from pathlib import Path
 from edge.bundle import load_bundle
+from edge.trust import ANY_SIGNER
 from edge.config import RuntimeConfig
 from edge.errors import BundleError
 try:
-    found = load_bundle(Path(sys.argv[1]), RuntimeConfig(("tflite",), "auto"))
+    found = load_bundle(Path(sys.argv[1]), RuntimeConfig(("tflite",), "auto"), ANY_SIGNER)
     print(found.forecaster.artifact.file, *found.notes)
 except BundleError as error:
     print("refused:", error)

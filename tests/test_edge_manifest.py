@@ -17,6 +17,7 @@ from edge.bench import demo_bundle
 from edge.bundle import read_manifest
 from edge.errors import BundleError
 from edge.manifest import FORMAT, Manifest
+from edge.trust import ANY_SIGNER
 
 GRU = "gru.float16.tflite"
 
@@ -36,12 +37,12 @@ def write(folder: Path, values: Any) -> None:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(BundleError) as caught:
-        read_manifest(folder)
+        read_manifest(folder, ANY_SIGNER)
     return str(caught.value)
 
 
 def test_the_shipped_manifest_is_read_whole() -> None:
-    manifest = read_manifest(demo_bundle())
+    manifest = read_manifest(demo_bundle(), ANY_SIGNER)
     values = values_of(demo_bundle())
     assert values["format"] == FORMAT
     assert [c.name for c in manifest.channels] == [c["name"] for c in values["channels"]]
@@ -66,7 +67,7 @@ def test_a_manifest_that_is_not_json_is_refused(bundle: Path, text: bytes) -> No
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (["format"], 2, "format: this release reads format 1"),
+        (["format"], 1, "format: this release reads format 2"),
         (["format"], "1", "format: must be a whole number"),
         (["fornat"], 1, "fornat: unknown key; did you mean 'format'?"),
         (["forecaster", "hiden"], 3, "forecaster.hiden: unknown key; did you mean 'hidden'?"),
@@ -150,7 +151,7 @@ def test_any_mutation_of_the_manifest_is_refused_or_valid_and_nothing_else(
     write(folder, manifest)
     said = ""
     try:
-        assert isinstance(read_manifest(folder), Manifest)
+        assert isinstance(read_manifest(folder, ANY_SIGNER), Manifest)
     except BundleError as error:
         said = str(error)
     assert not said or str(folder) in said

@@ -15,10 +15,11 @@ from edge.bundle import load_bundle
 from edge.config import Config, load_config
 from edge.message import change_values
 from edge.pipeline import Pipeline
+from edge.trust import ANY_SIGNER
 from export.slope import CHANNELS, generate
 from firmware_bridge.reading import Reading
 
-BUNDLE = load_bundle(demo_bundle(), ANY_RUNTIME)
+BUNDLE = load_bundle(demo_bundle(), ANY_RUNTIME, ANY_SIGNER)
 START_MS = 1_704_067_200_000
 
 

@@ -14,6 +14,7 @@ from edge.bundle import load_bundle
 from edge.config import load_config
 from edge.pipeline import Pipeline
 from edge.plausible import Plausible
+from edge.trust import ANY_SIGNER
 from export.slope import CHANNELS, generate
 from firmware_bridge.reading import Reading
 
@@ -76,7 +77,7 @@ def test_a_snapshot_continues_as_if_nothing_was(values: list[float], cut: int) -
 
 def pipeline() -> Pipeline:
     config = load_config(demo_bundle().parent / "gateway.toml")
-    return Pipeline(config, {"slope": load_bundle(demo_bundle(), ANY_RUNTIME)})
+    return Pipeline(config, {"slope": load_bundle(demo_bundle(), ANY_RUNTIME, ANY_SIGNER)})
 
 
 def reading(i: int, row: list[float]) -> Reading:

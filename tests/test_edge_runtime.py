@@ -12,6 +12,7 @@ import pytest
 from edge.bench import demo_bundle
 from edge.bundle import read_manifest
 from edge.runtime import RUNTIMES, installed
+from edge.trust import ANY_SIGNER
 
 _PROBE = """
 import json, sys
@@ -19,12 +20,13 @@ from pathlib import Path
 import numpy as np
 from edge.bench import demo_bundle
 from edge.bundle import read_manifest
+from edge.trust import ANY_SIGNER
 from edge.errors import RuntimeMissingError
 from edge.runtime import load
 
 runtime, tmp = sys.argv[1], Path(sys.argv[2])
 folder = demo_bundle()
-manifest = read_manifest(folder)
+manifest = read_manifest(folder, ANY_SIGNER)
 
 def probe(spec, artifact):
     golden = json.loads((folder / spec.golden).read_text())
@@ -125,7 +127,7 @@ def test_every_runtime_of_the_bundle_is_here_to_be_tested() -> None:
 
 
 def test_every_artifact_that_claims_the_runtime_was_run(probed: Any) -> None:
-    manifest = read_manifest(demo_bundle())
+    manifest = read_manifest(demo_bundle(), ANY_SIGNER)
     models = (manifest.forecaster, *manifest.detectors)
     claims = [a.file for m in models for a in m.artifacts if probed["runtime"] in a.runtimes]
     assert [m["file"] for m in probed["models"]] == claims
@@ -181,8 +183,10 @@ def test_a_missing_file_is_refused_by_name(probed: Any) -> None:
 
 @pytest.mark.parametrize("probed", ["onnxruntime"], indirect=True)
 def test_a_batch_of_three_equals_three_single_steps(probed: Any) -> None:
-    assert [m["file"].split(".")[0] for m in probed["models"]] == ["gru", "autoencoder", "pca"]
-    for model in probed["models"]:
+    # In int8 the stations of one call share a range: those files are claimed for one at a time.
+    exact = [m for m in probed["models"] if ".float32." in m["file"]]
+    assert [m["file"].split(".")[0] for m in exact] == ["gru", "autoencoder", "pca"]
+    for model in exact:
         assert model["batch_shape"][0] == 3
         assert model["batch_off"] < 1e-5, model
 

@@ -17,6 +17,7 @@ from edge.message import change_values
 from edge.pipeline import Pipeline
 from edge.replay import recorded, replay
 from edge.station import MAX_LAYOUTS
+from edge.trust import ANY_SIGNER
 from export.slope import CHANNELS, generate
 from firmware_bridge.capture import CaptureWriter
 from firmware_bridge.line_format import LineFormat
@@ -24,7 +25,7 @@ from firmware_bridge.reading import Channel, Quantity, Reading, Unit
 from firmware_bridge.sim_node import SimulatedNode, describe
 from firmware_bridge.sim_pty import Pty
 
-BUNDLE = load_bundle(demo_bundle(), ANY_RUNTIME)
+BUNDLE = load_bundle(demo_bundle(), ANY_RUNTIME, ANY_SIGNER)
 START_MS = 1_704_067_200_000
 STEP_MS = 600_000
 SLOPE = generate(9.9, seed=7, failure_day=10.0)

@@ -100,8 +100,8 @@ def test_features_are_standardised_on_the_training_part_alone(site: Path) -> Non
 def test_a_history_too_short_is_refused(
     site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = spoilt(tmp_path, 1, HEADER, count=150)
-    assert "150 grid steps of 'slope' in the history; 200 needed" in refused(site, capsys, path)
+    path = spoilt(tmp_path, 1, HEADER, count=40)
+    assert "40 grid steps of 'slope' in the history; 48 needed" in refused(site, capsys, path)
 
 
 def test_a_history_with_no_row_is_refused(
@@ -168,7 +168,7 @@ def test_a_history_full_of_breaks_has_nothing_to_train_on(
     path = tmp_path / "history.csv"
     path.write_text("\n".join([HEADER, *kept]) + "\n")
     site.write_text(SITE.replace("epochs = 30", "epochs = 1\nsequence_steps = 64"))
-    assert "unbroken stretches of 64 steps to train on" in refused(site, capsys, path)
+    assert "unbroken stretches of 96 steps to train on" in refused(site, capsys, path)
 
 
 def test_a_horizon_longer_than_the_training_part_is_refused(
@@ -176,7 +176,7 @@ def test_a_horizon_longer_than_the_training_part_is_refused(
 ) -> None:
     path = spoilt(tmp_path, 1, HEADER)
     site.write_text(SITE.replace("[1, 6, 36]", "[1, 6, 400]"))
-    assert "train.horizons: the longest, 400 steps, is more" in refused(site, capsys, path)
+    assert "train.horizons: 300 grid steps of history, 2000 needed" in refused(site, capsys, path)
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_a_horizon_longer_than_the_training_part_is_refused(
         ("[1, 6, 36]", "[]", "train.horizons: rising whole steps"),
         ("[0.1, 0.5, 0.9]", "[0.1, 0.9]", "train.quantiles: an odd number"),
         ("[0.1, 0.5, 0.9]", "[0.0, 0.5, 1.0]", "train.quantiles: each between 0 and 1"),
-        ("hidden = 32", "hidden = 2", "train.hidden: 2 is outside 4 .. 256"),
+        ("hidden = 32", "hidden = 2000", "train.hidden: 2000 is outside 0 .. 256"),
         ("hidden = 32", "hiden = 32", "train.hiden: unknown key; did you mean 'hidden'?"),
-        ("epochs = 30", "epochs = 0", "train.epochs: 0 is outside"),
-        ("epochs = 30", "epochs = 1.5", "train.epochs: must be a whole number"),
+        ("epochs = 20", "epochs = -1", "train.epochs: -1 is outside"),
+        ("epochs = 20", "epochs = 1.5", "train.epochs: must be a whole number"),
         ("seed = 1", "seed = 4294967296", "train.seed: 4294967296 is outside"),
         ("seed = 1", "test_share = 0.9", "train.test_share: 0.9 is outside 0.05 .. 0.45"),
         ('station = "slope"', 'station = "hill"', "train.station: 'hill' is not one of slope"),
@@ -226,7 +226,8 @@ def test_a_mistake_in_the_table_train_is_named_with_its_path(
 
 
 def test_every_mistake_of_site_toml_is_told_at_once(site: Path) -> None:
-    site.write_text(SITE.replace("hidden = 32", "hidden = 2").replace("epochs = 30", "epochs = 0"))
+    wrong = SITE.replace("hidden = 32", "hidden = -2").replace("epochs = 20", "epochs = -1")
+    site.write_text(wrong)
     with pytest.raises(TalusError) as caught:
         load_site(site)
     assert len(str(caught.value).splitlines()) == 2

@@ -17,6 +17,7 @@ from edge.bundle import load_bundle, read_manifest
 from edge.config import RuntimeConfig
 from edge.errors import BundleError, TalusError
 from edge.manifest import Manifest
+from edge.trust import ANY_SIGNER
 from export.__main__ import main
 from export.models.bundle import write_bundle
 
@@ -27,7 +28,7 @@ PARTS = tuple[Manifest, dict[str, bytes], dict[str, dict[str, object]]]
 @pytest.fixture(scope="module")
 def parts() -> PARTS:
     """What training would hand over: here, the shipped bundle taken apart."""
-    manifest = read_manifest(demo_bundle())
+    manifest = read_manifest(demo_bundle(), ANY_SIGNER)
     files, golden = {}, {}
     for name, _, _ in manifest.files:
         data = (demo_bundle() / name).read_bytes()
@@ -52,7 +53,7 @@ def test_what_is_written_is_a_bundle_with_the_hash_of_every_file(
 ) -> None:
     out = tmp_path / "deep" / "bundle"
     write_bundle(out, *parts)
-    loaded = load_bundle(out, LITERT)
+    loaded = load_bundle(out, LITERT, ANY_SIGNER)
     listed = {name: (sha, size) for name, sha, size in loaded.manifest.files}
     there = {p.name for p in out.iterdir()} - {"manifest.json"}
     assert set(listed) == there
@@ -68,7 +69,7 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path, parts: PARTS) -> None:
     write_bundle(out, *parts)
     (out / "left over").write_text("of an older release")
     write_bundle(out, *version(parts, 2))
-    assert read_manifest(out).version == 2
+    assert read_manifest(out, ANY_SIGNER).version == 2
     assert not (out / "left over").exists()
     assert alone(out)
 
@@ -76,7 +77,7 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path, parts: PARTS) -> None:
 def test_an_empty_folder_becomes_the_bundle(tmp_path: Path, parts: PARTS) -> None:
     (tmp_path / "bundle").mkdir()
     write_bundle(tmp_path / "bundle", *parts)
-    assert read_manifest(tmp_path / "bundle").label == parts[0].label
+    assert read_manifest(tmp_path / "bundle", ANY_SIGNER).label == parts[0].label
 
 
 def test_a_link_to_a_bundle_still_leads_to_it_afterwards(tmp_path: Path, parts: PARTS) -> None:
@@ -85,7 +86,7 @@ def test_a_link_to_a_bundle_still_leads_to_it_afterwards(tmp_path: Path, parts: 
     link.symlink_to("v1")
     write_bundle(link, *version(parts, 2))
     assert link.is_symlink()
-    assert read_manifest(tmp_path / "v1").version == 2
+    assert read_manifest(tmp_path / "v1", ANY_SIGNER).version == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["current", "v1"]
 
 
@@ -129,7 +130,7 @@ def test_a_bundle_that_does_not_prove_itself_leaves_the_old_one(
     wrong["golden.gru.json"]["y"][0][0] += 99.0
     with pytest.raises(BundleError, match="off its golden outputs"):
         write_bundle(out, manifest, files, wrong)
-    assert load_bundle(out, LITERT).manifest.version == parts[0].version
+    assert load_bundle(out, LITERT, ANY_SIGNER).manifest.version == parts[0].version
     assert alone(out)
 
 
@@ -144,10 +145,11 @@ _INTERRUPTED = """
 import dataclasses, json, os, sys
 from pathlib import Path
 from edge.bundle import read_manifest
+from edge.trust import ANY_SIGNER
 from export.models.bundle import write_bundle
 
 new, out, call, count, when = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
-manifest = read_manifest(new)
+manifest = read_manifest(new, ANY_SIGNER)
 data = {n: (new / n).read_bytes() for n, _, _ in manifest.files}
 golden = {n: json.loads(d) for n, d in data.items() if n.startswith("golden.")}
 files = {n: d for n, d in data.items() if n not in golden}
@@ -194,5 +196,5 @@ def test_ctrl_c_at_any_moment_leaves_a_whole_bundle_and_no_litter(
         check=True,
     )
     assert done.stdout.strip() == "interrupted"
-    assert load_bundle(out, LITERT).manifest.version == version_left
+    assert load_bundle(out, LITERT, ANY_SIGNER).manifest.version == version_left
     assert alone(out)

@@ -60,6 +60,7 @@ def test_a_failing_slope_becomes_an_alarm_with_its_evidence(tmp_path, broker, ro
     health = room.of("health")[-1]
     assert health["ports"]["node"]["frames_ok"] > 1426
     assert health["stations"]["slope"]["level"] == 4
+    assert "injected faults" in health["stations"]["slope"]["shadow"]["autoencoder"]
 
     # Replaying what was recorded gives the same alarms, byte for byte.
     capture = tmp_path / "talus-data" / "raw.capture"

@@ -9,6 +9,7 @@ import pytest
 
 TRAINING = {
     "tensorflow", "keras", "onnx", "matplotlib", "tqdm", "amqtt", "scipy", "pandas", "sklearn",
+    "cryptography",
 }  # fmt: skip
 HEAVY = {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime", "paho", "serial", "sqlite3"}
 
@@ -39,8 +40,9 @@ def test_a_bundle_loads_one_runtime_alone() -> None:
     code = (
         "from edge.bench import demo_bundle\n"
         "from edge.bundle import load_bundle\n"
+        "from edge.trust import ANY_SIGNER\n"
         "from edge.config import RuntimeConfig\n"
-        "load_bundle(demo_bundle(), RuntimeConfig(('litert',), 'auto'))"
+        "load_bundle(demo_bundle(), RuntimeConfig(('litert',), 'auto'), ANY_SIGNER)"
     )
     loaded = loaded_by(code)
     assert "ai_edge_litert" in loaded

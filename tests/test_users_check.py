@@ -127,9 +127,9 @@ def test_a_station_without_a_bundle(site, capsys) -> None:
 
 
 def test_a_precision_that_nothing_here_offers(site, capsys) -> None:
-    replace(site, ("[mqtt]", '[runtime]\nprecision = "int16x8"\n\n[mqtt]'))
+    replace(site, ("[mqtt]", '[runtime]\nprefer = ["onnxruntime"]\nprecision = "int8"\n\n[mqtt]'))
     found = findings(capsys, site)["station[0].bundle"]
-    assert "precision 'int16x8' fit none of what the bundle offers" in found
+    assert "precision 'int8' fit none of what the bundle offers" in found
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_generate_refuses_a_failure_before_the_start(tmp_path, capsys) -> None:
     assert "--failure-day must be above 0" in capsys.readouterr().err
 
 
-def test_ctrl_c_in_training_leaves_nothing_and_no_trace(tmp_path) -> None:
+def test_ctrl_c_in_training_leaves_no_bundle_and_says_how_to_go_on(tmp_path) -> None:
     history = tmp_path / "history.csv"
     write_csv(generate(30, seed=1), history)
     out = tmp_path / "out" / "bundle"
@@ -104,10 +104,12 @@ def test_ctrl_c_in_training_leaves_nothing_and_no_trace(tmp_path) -> None:
         assert process.stderr is not None
         said = b""
         end = time.monotonic() + 120
-        while b"epoch 2" not in said and time.monotonic() < end:
+        while b"train GRU" not in said and time.monotonic() < end:
             said += os.read(process.stderr.fileno(), 4096)
+        time.sleep(2.0)
         process.send_signal(signal.SIGINT)
         said += process.stderr.read()
     assert process.returncode == 130
-    assert b"stopped; nothing was written" in said
-    assert list(out.parent.iterdir()) == []
+    assert b"stopped; nothing was written; the same command goes on" in said
+    assert b"Traceback" not in said
+    assert {path.name for path in out.parent.iterdir()} <= {".bundle.training"}

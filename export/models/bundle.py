@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from edge.config import RuntimeConfig
 from edge.errors import TalusError
 from edge.manifest import FORMAT
 from edge.runtime import RUNTIMES, load
+from edge.trust import ANY_SIGNER
 
 if TYPE_CHECKING:
     from edge.manifest import Manifest
@@ -49,6 +51,16 @@ def check_out(out: Path) -> None:
         raise TalusError(f"{out}: cannot be written in {parent}; choose another --out")
 
 
+def _runtimes() -> tuple[str, ...]:
+    """Return the runtimes that may be loaded in this process: tflite's dies beside TensorFlow."""
+    return tuple(r for r in RUNTIMES if r != "tflite" or "tensorflow" not in sys.modules)
+
+
+def bundled_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return every file that a checked manifest lists."""
+    return {name: (folder / name).read_bytes() for name, _, _ in manifest.files}
+
+
 def write_bundle(
     out: Path,
     manifest: Manifest,
@@ -74,7 +86,7 @@ def write_bundle(
                 file.flush()
                 os.fsync(file.fileno())
         aside.chmod(0o755)
-        load_bundle(aside, RuntimeConfig(tuple(RUNTIMES), "auto"))
+        load_bundle(aside, RuntimeConfig(_runtimes(), "auto"), ANY_SIGNER)
         if out.exists():
             out.rename(old)
         aside.rename(out)

@@ -1,42 +1,54 @@
-"""Is a model better than doing without? Only then is it armed; otherwise it rides in shadow.
+"""Is the GRU better than doing without? Only then is it armed; otherwise it rides in shadow.
 
-Forecaster: mean absolute error of the median at the longest horizon against the best naive
-forecast, on the test part. Detectors: faults put into the test part, at equal false alarms.
+Root mean square error of the median against the best naive forecast on the same rows, every block
+of the held-back end forecast from what was before it, over several seeds. Detectors are judged in
+``detection``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from export.history import Floats, Singles
-    from export.models.autoencoder import Reconstruction
-    from export.train_config import TrainConfig
-
-NAIVE = ("persistence", "last_increment", "drift")
-FALSE_ALARMS = 0.01
-"""Share of clean windows that a detector's threshold lets through, for the comparison."""
+    from export.history import Floats
+    from export.models.folds import Fold
 
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """Errors of one target at one horizon, in its unit; ``best_naive`` names the rival."""
+    """Errors of one target at one horizon, in its unit.
+
+    ``naive`` are (kind, RMSE) of every rival on the same rows, ``by_fold`` the skill of each fold
+    (mean over seeds). ``rmse`` and ``mae`` are means over seeds.
+    """
 
     target: str
     horizon: int
+    rmse: float
+    rmse_sd: float
     mae: float
+    naive: tuple[tuple[str, float], ...]
     naive_mae: float
-    best_naive: str
-    coverage: float
+    by_fold: tuple[float, ...]
+    standard_error: float
+
+    @property
+    def best_naive(self) -> str:
+        """The rival: the naive forecast with the least error on these very rows."""
+        return min(self.naive, key=lambda row: row[1])[0]
+
+    @property
+    def naive_rmse(self) -> float:
+        """RMSE of the rival."""
+        return min(rmse for _, rmse in self.naive)
 
     @property
     def skill(self) -> float:
         """1 - error over the best naive error: above 0 is better than doing without."""
-        return 1.0 - self.mae / self.naive_mae if self.naive_mae > 0 else 0.0
+        return 1.0 - self.rmse / self.naive_rmse if self.naive_rmse > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,108 +59,94 @@ class Verdict:
     reason: str
 
 
-def naive_forecasts(labels: Floats, horizons: tuple[int, ...], train: slice) -> dict[str, Floats]:
-    """Return float64[steps, targets, horizons] for each naive forecast, from the past alone."""
-    last = np.full_like(labels, np.nan)
-    for j, h in enumerate(horizons):
-        last[h:, :, j] = labels[:-h, :, j]  # y[t] - y[t - h]
-    drift = np.broadcast_to(np.nanmean(labels[train], axis=0), labels.shape)
-    return {"persistence": np.zeros_like(labels), "last_increment": last, "drift": drift}
+def rmse(off: Floats) -> float:
+    """Return the root mean square, NaN left out."""
+    return float(np.sqrt(np.nanmean(off**2)))
 
 
 def forecast_skill(
-    config: TrainConfig, quantiles: Floats, labels: Floats, train: slice, test: slice
+    median: Floats,
+    labels: Floats,
+    naive: dict[str, Floats],
+    blocks: tuple[Fold, ...],
+    targets: tuple[str, ...],
+    horizons: tuple[int, ...],
 ) -> tuple[Skill, ...]:
-    """Compare; ``quantiles`` float64[steps, targets, horizons, quantiles] in target units."""
-    naive = naive_forecasts(labels, config.horizons, train)
-    middle = len(config.quantiles) // 2
+    """Compare on the rows that every forecast has.
+
+    median [seeds, steps, targets, horizons]; labels and each naive [steps, targets, horizons].
+    """
     found = []
-    for i, target in enumerate(config.targets):
-        for j, horizon in enumerate(config.horizons):
-            truth, q = labels[test, i, j], quantiles[test, i, j]
-            both = np.isfinite(truth) & np.isfinite(q[:, middle])
-            both &= np.isfinite(naive["last_increment"][test, i, j])
-            if not both.any():
-                continue
-            errors = {
-                name: float(np.abs(truth - values[test, i, j])[both].mean())
-                for name, values in naive.items()
-            }
-            best = min(errors, key=lambda name: errors[name])
-            mae = float(np.abs(truth - q[:, middle])[both].mean())
-            inside = (truth >= q[:, 0]) & (truth <= q[:, -1])
-            coverage = float(inside[both].mean())
-            found.append(Skill(target, horizon, mae, errors[best], best, coverage))
+    for i, target in enumerate(targets):
+        for j, horizon in enumerate(horizons):
+            truth, ours = labels[:, i, j], median[:, :, i, j]
+            rivals = {kind: values[:, i, j] for kind, values in naive.items()}
+            both = np.isfinite(truth) & np.isfinite(ours).all(axis=0)
+            for values in rivals.values():
+                both &= np.isfinite(values)
+            spans = [np.flatnonzero(both[f.block]) + f.block.start for f in blocks]
+            rows = np.concatenate(spans)
+            if len(rows):
+                found.append(_skill(target, horizon, truth, ours, rivals, spans))
     return tuple(found)
 
 
-def judge_forecaster(skills: tuple[Skill, ...], targets: tuple[str, ...], horizon: int) -> Verdict:
-    """Arm only when every target beats its best naive forecast at the longest horizon."""
+def _skill(
+    target: str,
+    horizon: int,
+    truth: Floats,
+    ours: Floats,
+    rivals: dict[str, Floats],
+    spans: list[np.typing.NDArray[np.int64]],
+) -> Skill:
+    rows = np.concatenate(spans)
+    errors = tuple((kind, rmse((truth - values)[rows])) for kind, values in rivals.items())
+    best, least = min(errors, key=lambda row: row[1])
+    by_seed = [rmse((truth - seed)[rows]) for seed in ours]
+    by_fold = []
+    for span in spans:
+        if len(span):
+            rival = rmse((truth - rivals[best])[span])
+            mean = float(np.mean([rmse((truth - seed)[span]) for seed in ours]))
+            by_fold.append(1.0 - mean / rival if rival > 0 else 0.0)
+    skills = [1.0 - error / least for error in by_seed] if least > 0 else [0.0]
+    # Folds differ more than seeds: the error of the mean comes from whichever spreads it most.
+    by_folds = np.std(by_fold, ddof=1) / len(by_fold) ** 0.5 if len(by_fold) > 1 else 0.0
+    by_seeds = np.std(skills, ddof=1) / len(skills) ** 0.5 if len(skills) > 1 else 0.0
+    return Skill(
+        target, horizon, float(np.mean(by_seed)), float(np.std(by_seed)),
+        float(np.mean([np.abs(truth - seed)[rows].mean() for seed in ours])),
+        errors, float(np.abs(truth - rivals[best])[rows].mean()),
+        tuple(by_fold), float(max(by_folds, by_seeds)),
+    )  # fmt: skip
+
+
+def judge_forecaster(
+    skills: tuple[Skill, ...],
+    targets: tuple[str, ...],
+    horizon: int,
+    interpolated: frozenset[str] = frozenset(),
+) -> Verdict:
+    """Arm only when every target beats its best naive forecast at the longest horizon.
+
+    By more than one standard error over folds and seeds. A target that was interpolated proves
+    nothing one step ahead: its next value was in it already.
+    """
     longest = [s for s in skills if s.horizon == horizon]
     missing = [target for target in targets if target not in {s.target for s in longest}]
     if missing:
-        said = f"the test part has too little of {', '.join(missing)} to judge"
+        said = f"the held-back part has too little of {', '.join(missing)} to judge"
         return Verdict(armed=False, reason=f"{said} at {horizon} steps")
-    worst = min(longest, key=lambda s: s.skill)
+    made = sorted(interpolated.intersection(targets))
+    if made and horizon == 1:
+        said = f"{', '.join(made)} is interpolated: a skill one step ahead would mean nothing"
+        return Verdict(armed=False, reason=said)
+    worst = min(longest, key=lambda s: s.skill - s.standard_error)
     said = (
-        f"{worst.target} at {horizon} steps: error {worst.mae:.3g} against "
-        f"{worst.naive_mae:.3g} of {worst.best_naive} (skill {worst.skill:+.2f})"
+        f"{worst.target} at {horizon} steps: RMSE {worst.rmse:.3g} against "
+        f"{worst.naive_rmse:.3g} of {worst.best_naive} (skill {worst.skill:+.2f} "
+        f"+- {worst.standard_error:.2f} over {len(worst.by_fold)} folds)"
     )
-    if worst.skill > 0:
+    if worst.skill - worst.standard_error > 0:
         return Verdict(armed=True, reason=f"better than every naive forecast; least at {said}")
     return Verdict(armed=False, reason=f"no better than the best naive forecast; {said}")
-
-
-def faulty(windows: Singles, seed: int) -> Singles:
-    """Return the windows with a fault in one feature each: offset, drift, noise, or frozen."""
-    random = np.random.default_rng(seed)
-    out = windows.copy()
-    steps = windows.shape[1]
-    ramp = np.linspace(0, 1, steps, dtype=np.float32)
-    for i in range(len(out)):
-        feature, kind = int(random.integers(out.shape[2])), int(random.integers(4))
-        size = float(random.uniform(1.0, 3.0)) * (1 if random.random() < 0.5 else -1)
-        column = out[i, :, feature]
-        if kind == 0:
-            column[steps // 2 :] += size
-        elif kind == 1:
-            column += size * ramp
-        elif kind == 2:
-            column += (abs(size) * random.standard_normal(steps)).astype(np.float32)
-        else:
-            column[:] = column[0]
-    return out
-
-
-def channel_errors(
-    net: Reconstruction, windows: npt.NDArray[Any], weights: npt.NDArray[Any]
-) -> Floats:
-    """Return the mean squared error of each channel: float64[n, channels]."""
-    error = (windows - net.run(windows.astype(np.float32))).astype(np.float64) ** 2
-    return np.asarray(error.mean(axis=1) @ weights)
-
-
-def detection_rate(
-    net: Reconstruction, clean: Singles, test: Singles, weights: npt.NDArray[Any], seed: int
-) -> float:
-    """Return the share of faulty test windows found at FALSE_ALARMS on the clean test windows."""
-    scale = np.maximum(channel_errors(net, clean, weights).mean(axis=0), 1e-9)
-    quiet = (channel_errors(net, test, weights) / scale).max(axis=1)
-    loud = (channel_errors(net, faulty(test, seed), weights) / scale).max(axis=1)
-    return float((loud > np.quantile(quiet, 1.0 - FALSE_ALARMS)).mean())
-
-
-def judge_detectors(autoencoder: float, pca: float) -> tuple[Verdict, Verdict]:
-    """Arm the better of the two (autoencoder's verdict first), if it finds anything at all."""
-    said = (
-        f"finds {autoencoder:.0%} of injected faults against {pca:.0%} of PCA, "
-        f"both at {FALSE_ALARMS:.0%} false alarms"
-    )
-    if max(autoencoder, pca) <= FALSE_ALARMS:
-        neither = Verdict(armed=False, reason=f"neither is worth its false alarms: AE {said}")
-        return neither, neither
-    if autoencoder > pca:
-        shadow = Verdict(armed=False, reason=f"the autoencoder {said}")
-        return Verdict(armed=True, reason=f"the autoencoder {said}"), shadow
-    armed = Verdict(armed=True, reason=f"the autoencoder {said}")
-    return Verdict(armed=False, reason=f"the autoencoder {said}"), armed

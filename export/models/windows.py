@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +62,24 @@ def sequences(
         return np.zeros((0, length, x.shape[1]), np.float32), np.zeros((0, length), np.float32)
     xs = np.stack([x[s : s + length] for s in starts])
     ys = np.stack([labels[s : s + length] for s in starts]).astype(np.float32)
+    return xs, ys
+
+
+def runs(
+    x: Singles, known: npt.NDArray[np.bool_], reset: npt.NDArray[np.bool_], labels: Floats
+) -> tuple[Singles, Singles]:
+    """Return every unbroken run as one sequence, padded at its end with unknown labels."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
+    spans = []
+    for start, stop in edges.reshape(-1, 2).tolist():
+        cuts = [start, *(start + 1 + np.flatnonzero(reset[start + 1 : stop])).tolist(), stop]
+        spans += list(pairwise(cuts))
+    length = max((stop - start for start, stop in spans), default=0)
+    xs = np.zeros((len(spans), length, x.shape[1]), np.float32)
+    ys = np.full((len(spans), length, *labels.shape[1:]), np.nan, np.float32)
+    for i, (start, stop) in enumerate(spans):
+        xs[i, : stop - start] = x[start:stop]
+        ys[i, : stop - start] = labels[start:stop]
     return xs, ys
 
 

@@ -1,0 +1,1 @@
+"""The commands of ``talus-export``: each module has ``add(commands)`` and ``run(args)``."""
