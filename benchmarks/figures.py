@@ -8,9 +8,16 @@ import os
 import sys
 from pathlib import Path
 
+# benchmarks/export.py is named as the package is, and Python looks beside a script first: from
+# here on it looks there last. So this is imported before anything of export.
+_HERE = Path(__file__).resolve().parent
+sys.path[:] = [*(p for p in sys.path if Path(p).resolve() != _HERE), str(_HERE)]
 
-def parse(description: str | None, *, data: bool = False) -> argparse.Namespace:
-    """Read the options; with ``data``, --data DIR, and say so when it is absent."""
+
+def parse(
+    description: str | None, *, data: bool = False, needed: bool = True, markdown: bool = False
+) -> argparse.Namespace:
+    """Read the options; with ``data``, --data DIR: stop where it is absent, if it is ``needed``."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -18,14 +25,17 @@ def parse(description: str | None, *, data: bool = False) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures here")
     if data:
         parser.add_argument("--data", type=Path, metavar="DIR", help="real monitoring data")
+    if data and needed:
         parser.add_argument("--png", type=Path, metavar="OUT", help="where the picture goes")
+    if markdown:
+        parser.add_argument("--markdown", type=Path, metavar="OUT", help="where the tables go")
     args = parser.parse_args()
-    if data and (args.data is None or not args.data.is_dir()):
+    if data and (args.data is not None or needed) and not (args.data and args.data.is_dir()):
         print(
             f"--data: {args.data}: no such folder; this benchmark needs real data", file=sys.stderr
         )
         sys.exit(2)
-    for option in ("json", "png"):
+    for option in ("json", "png", "markdown"):
         path = getattr(args, option, None)
         if path is not None and not path.absolute().parent.is_dir():
             print(f"--{option}: {path.parent}: no such folder", file=sys.stderr)

@@ -18,6 +18,7 @@ import threading
 import time
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from figures import machine, parse, write
@@ -32,29 +33,18 @@ from edge.bench import (
 )
 from edge.bundle import load_bundle
 from edge.runtime import Singles, load
+from edge.trust import ANY_SIGNER
 from export.demo import make_node, write_config
 from export.local_broker import Mosquitto, free_port, mosquitto_path
-from export.models.gru import GruWeights
+from export.models.rehearsal import read_rehearsal
 from export.quiet import native_silence
+
+if TYPE_CHECKING:
+    from export.models.gru import GruWeights
 
 WINDOW = 64
 """Steps a windowed model looks back, as in every tutorial (and models.md)."""
 READINGS = 100_000
-
-
-def weights_of(bundle: Path) -> GruWeights:
-    """Read the weights of the bundle's GRU back from its ONNX file."""
-    import onnx
-    from onnx import numpy_helper
-
-    graph = onnx.load(str(bundle / "gru.float32.onnx")).graph
-    c = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    features = c["kernel"].shape[0]
-    kernel = np.concatenate([c["gates"][:features], c["kernel"]], axis=1)
-    recurrent = np.concatenate([c["gates"][features:], c["recurrent"]], axis=1)
-    first = np.concatenate([c["gate_bias"], c["bias"]])
-    second = np.concatenate([np.zeros_like(c["gate_bias"]), c["recurrent_bias"]])
-    return GruWeights(kernel, recurrent, np.stack([first, second]), c["head"], c["head_bias"])
 
 
 class Windowed:
@@ -91,7 +81,7 @@ class Windowed:
 
 def window_over_step(bundle: Path, rounds: int) -> tuple[float, float, float]:
     """Time the windowed model and the step of the same weights in turn: us, us, difference."""
-    weights = weights_of(bundle)
+    weights = read_rehearsal(bundle).weights
     features = weights.kernel.shape[0]
     window = Windowed(weights)
     step = load(bundle / "gru.float32.tflite", "litert")
@@ -174,7 +164,7 @@ def main() -> None:
     rounds, count = (5, 1500) if args.quick else (11, 4000)
     folder = demo_bundle()
     print(machine())
-    bundle = load_bundle(folder, ANY_RUNTIME)
+    bundle = load_bundle(folder, ANY_RUNTIME, ANY_SIGNER)
     for line in report(folder, count):
         print(line)
     medians = [statistics.median(time_whole(bundle, count, seed=i)) for i in range(rounds)]

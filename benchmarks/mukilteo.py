@@ -28,7 +28,7 @@ from figures import machine, parse, write
 from paho.mqtt.enums import CallbackAPIVersion
 from plot_mukilteo import draw
 
-from export.__main__ import train_to
+from export.commands.train import train_to
 from export.local_broker import Mosquitto
 from firmware_bridge.simulator import LinePty
 

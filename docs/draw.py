@@ -18,6 +18,7 @@ from edge.bench import ANY_RUNTIME, demo_bundle
 from edge.bundle import load_bundle
 from edge.config import load_config
 from edge.pipeline import Pipeline
+from edge.trust import ANY_SIGNER
 from export.demo import DAYS, FAILURE_DAY
 from export.slope import CHANNELS, generate
 from firmware_bridge.reading import Reading
@@ -34,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     slope = generate(DAYS, seed=7, failure_day=FAILURE_DAY)
     config = load_config(demo_bundle().parent / "gateway.toml")
-    bundle = load_bundle(demo_bundle(), ANY_RUNTIME)
+    bundle = load_bundle(demo_bundle(), ANY_RUNTIME, ANY_SIGNER)
     pipeline = Pipeline(config, {"slope": bundle})
     day = np.arange(len(slope.time_ms)) / 144.0
     ratios: dict[str, list[float]] = {}
