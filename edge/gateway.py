@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("talus")
 
-POLL_S = 0.05
+POLL_MS = 50
 """The loop turns at least so often: ports reopen, silence is seen, acknowledgements are taken."""
 CLOCK_STEP_MS = 2000
 """A wall clock that leaves the monotonic one by more was set (NTP after boot)."""
@@ -134,6 +134,11 @@ class Gateway:
                 log.info("%s", event)
                 if intake.state == "opened":
                     self._recorder.write(now_ms, intake.name, b"")
+            items, done = intake.tick(now_ms)
+            if done:
+                self._recorder.tick(now_ms, intake.name)
+            if items:
+                self._take_items(intake, items, now_ms)
         self._commit(self.pipeline.tick(now_ms), ())
         if self.batch.full or self._is_due("telemetry", self.config.telemetry_every_ms):
             self._flush(now_ms)
@@ -146,7 +151,9 @@ class Gateway:
         self._report()
 
     def _wait_s(self) -> float:
-        return 0.002 if self.relay.health().on_the_air else POLL_S
+        longest_ms = 2 if self.relay.health().on_the_air else POLL_MS
+        now_ms = int(time.time() * 1000)
+        return min((i.wait_ms(now_ms, longest_ms) for i in self.intakes), default=longest_ms) / 1000
 
     def _is_due(self, what: str, every_ms: int) -> bool:
         now_s = time.monotonic()
@@ -162,7 +169,15 @@ class Gateway:
         began = time.perf_counter()
         now_ms = self.now_ms()
         self._recorder.write(now_ms, intake.name, data)
-        items = intake.driver.receive(data, now_ms)
+        readings = self._take_items(intake, intake.driver.receive(data, now_ms), now_ms)
+        if readings:
+            self.latency.add((time.perf_counter() - began) * 1e6 / readings)
+        if intake.is_gibberish(len(data), readings):
+            log.warning("port %s: bytes come, but no reading: baud, protocol, cable? (talus check)",
+                        intake.name)  # fmt: skip
+
+    def _take_items(self, intake: Intake, items: Iterable[Reading | Dropped], now_ms: int) -> int:
+        """Take what a driver gave; returns how many readings."""
         readings = 0
         for item in items:
             if isinstance(item, Dropped):
@@ -174,11 +189,7 @@ class Gateway:
                 readings += 1
                 self.take(item)
                 intake.latest_ms = now_ms
-        if readings:
-            self.latency.add((time.perf_counter() - began) * 1e6 / readings)
-        if intake.is_gibberish(len(data), readings):
-            log.warning("port %s: bytes come, but no reading: baud, protocol, cable? (talus check)",
-                        intake.name)  # fmt: skip
+        return readings
 
     def take(self, reading: Reading) -> None:
         """Take one reading: score it, commit what changed, gather the rest."""

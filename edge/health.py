@@ -78,6 +78,9 @@ def link_values(link: LinkHealth, state: str, latest_ms: int | None) -> dict[str
         "battery_mv": link.battery_mv,
         "node": link.node_uid,
         "firmware": link.firmware,
+        "clock_error_ms": link.uncertainty_ms if link.uncertainty_ms >= 0 else None,
+        "clock_jumps": link.clock_jumps,
+        "nodes": {name: dict(counters) for name, counters in link.nodes},
     }
 
 

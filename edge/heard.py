@@ -100,8 +100,6 @@ def _turn(port: Port, driver: Driver, heard: Heard, began_s: float) -> None:
     if question:
         port.write(question)
     data = port.read()
-    if not data:
-        return
     heard.size += len(data)
     heard.first = (heard.first + data)[:_SHOWN]
     for item in driver.receive(data, _now_ms()):

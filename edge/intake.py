@@ -12,7 +12,7 @@ from firmware_bridge.port import Port, PortState
 
 if TYPE_CHECKING:
     from edge.parse_ports import PortConfig
-    from firmware_bridge.reading import Driver
+    from firmware_bridge.reading import Driver, Dropped, Reading
 
 
 GIBBERISH_BYTES = 16_384
@@ -40,7 +40,7 @@ class Intake:
         self._unread = 0
 
     def poll(self, now_ms: int) -> str:
-        """Open, close and write as is due; returns what changed, in words, "" for nothing."""
+        """Open and close as is due; returns what changed, in words, "" for nothing."""
         event = self.port.poll(now_ms)
         if event is not None:
             self.state = event.state.value
@@ -49,11 +49,21 @@ class Intake:
             if event.state is PortState.OPENED:
                 self.driver.opened(now_ms)
         self._watch()
+        return "" if event is None else f"port {self.name} ({event.device}): {self.state}"
+
+    def tick(self, now_ms: int) -> tuple[list[Reading | Dropped], bool]:
+        """Let deadlines pass, write what is due; gives what came of it, and if anything was done."""
+        items = self.driver.receive(b"", now_ms)
         question = self.driver.write_next(now_ms) if self.port.is_open else b""
         if question:
             self.port.write(question)
             self._watch()  # it may have vanished: its number is free for the next port to open
-        return "" if event is None else f"port {self.name} ({event.device}): {self.state}"
+        return items, bool(items or question)
+
+    def wait_ms(self, now_ms: int, longest_ms: int) -> int:
+        """Say how long the loop may sleep for all that this port cares."""
+        due_ms = self.driver.due_ms(now_ms) if self.port.is_open else None
+        return longest_ms if due_ms is None else min(max(0, due_ms - now_ms), longest_ms)
 
     def read(self) -> bytes:
         """Give what has arrived."""

@@ -32,7 +32,7 @@ def parse_port(t: Table) -> PortConfig:
     if not name or any(c in name for c in " /+#"):
         t.wrong("name", "must be a name without blanks or '/'")
     protocol = t.text("protocol", choices=("tw1", "lines"))
-    clock = t.text("clock", "arrival", choices=("arrival", "node"))
+    clock = t.text("clock", "sync", choices=("sync", "arrival", "node"))
     lines = None
     if protocol == "lines" and not t.has("lines"):
         what = (

@@ -38,6 +38,12 @@ class Recorder:
         if capture is not None:
             self._try(lambda: capture.clock_set(now_ms, step_ms))
 
+    def tick(self, now_ms: int, source: str) -> None:
+        """Record that the driver of a port was called because of the time."""
+        capture = self._capture
+        if capture is not None:
+            self._try(lambda: capture.tick(now_ms, source))
+
     def close(self) -> None:
         """Write what is left."""
         if self._capture is not None:

@@ -11,7 +11,7 @@ from edge.csv_file import delimiter_of, read_csv
 from edge.errors import TalusError
 from edge.intake import make_driver
 from edge.pipeline import Pipeline
-from firmware_bridge.capture import HEADER, CaptureError, ClockSet, read_capture
+from firmware_bridge.capture import HEADER, CaptureError, ClockSet, Tick, read_capture
 from firmware_bridge.reading import Dropped, Reading
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ def _capture(config: Config, path: Path) -> Iterator[Event]:
             if found is None:
                 known = ", ".join(drivers)
                 raise TalusError(f"{path}: holds port {chunk.source!r}, configured are: {known}")
-            if chunk.data:
+            if isinstance(chunk, Tick):
+                yield from found.receive(b"", chunk.received_ms)
+                found.write_next(chunk.received_ms)
+            elif chunk.data:
                 yield from found.receive(chunk.data, chunk.received_ms)
             else:
                 found.opened(chunk.received_ms)

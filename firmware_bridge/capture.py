@@ -4,8 +4,10 @@
     1700000000123 node-1 00030130...
 
 One line a chunk: ms since 1970 when it was read, source, bytes in hex. A chunk of no bytes says
-that the port was opened: half a frame from before does not belong to what follows. A remark
-``# clock 1700000000123 +5000`` says that our clock was set, to that time and by so many ms.
+that the port was opened: half a frame from before does not belong to what follows. Remarks say
+what else the driver was told: ``# clock 1700000000123 +5000`` that our clock was set, to that time
+and by so many ms; ``# tick 1700000000123 node-1`` that a deadline of it had passed, or it was asked
+what to write.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ FLUSH_MS = 1_000
 """A crash loses at most this much of a capture (of bytes, or of time between chunks)."""
 
 _CLOCK = "# clock"
+_TICK = "# tick"
 _CLOCK_SET = re.compile(_CLOCK + r" (\d{1,18}) ([+-]\d{1,18})", re.ASCII)
+_TICKED = re.compile(_TICK + r" (\d{1,18}) ([!-~]{1,64})", re.ASCII)
 _MAX_LINE = 20 + MAX_SOURCE + 2 * MAX_CHUNK_BYTES + 3
 
 
@@ -51,6 +55,14 @@ class ClockSet:
 
     received_ms: int
     step_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline of this source's driver passed, or it gave something to write."""
+
+    received_ms: int
+    source: str
 
 
 class CaptureWriter:
@@ -82,6 +94,11 @@ class CaptureWriter:
         """Note that our clock was set, to ``received_ms`` and by ``step_ms``."""
         self._unflushed += self._file.write(f"{_CLOCK} {received_ms} {step_ms:+d}\n")
         self._flush_if_due(received_ms)
+
+    def tick(self, now_ms: int, source: str) -> None:
+        """Note that a driver was called because of the time."""
+        self._unflushed += self._file.write(f"{_TICK} {now_ms} {source}\n")
+        self._flush_if_due(now_ms)
 
     def _flush_if_due(self, received_ms: int) -> None:
         if self._flushed_ms is None:
@@ -128,8 +145,8 @@ def is_source(text: str) -> bool:
     return 0 < len(text) <= MAX_SOURCE and text.isascii() and text.isprintable() and " " not in text
 
 
-def read_capture(path: Path | str) -> Iterator[Chunk | ClockSet]:
-    """Give the chunks of a capture in order, and where our clock was set between them.
+def read_capture(path: Path | str) -> Iterator[Chunk | ClockSet | Tick]:
+    """Give the chunks of a capture in order, and what happened between them.
 
     CaptureError, with file and line, at the first line that is damaged or cut short; the chunks
     before it have been given. OSError if the file cannot be opened.
@@ -152,12 +169,12 @@ def read_capture(path: Path | str) -> Iterator[Chunk | ClockSet]:
             raise CaptureError(f"{path}:1: empty, not even the line {HEADER!r}")
 
 
-def _parse(line: bytes) -> Chunk | ClockSet | None:
+def _parse(line: bytes) -> Chunk | ClockSet | Tick | None:
     if not line.endswith(b"\n"):
         raise ValueError("longer than a line may be" if len(line) > _MAX_LINE else "cut short")
     text = line.decode("ascii", "replace").rstrip("\r\n")
     if not text or text.startswith("#"):
-        return _parse_clock(text)
+        return _parse_remark(text)
     words = text.split(" ")
     if len(words) != 3:
         raise ValueError(f"{len(words)} words, not 'received_ms source hexbytes'")
@@ -174,6 +191,9 @@ def _parse(line: bytes) -> Chunk | ClockSet | None:
         raise ValueError("the bytes are not in hexadecimal") from None
 
 
-def _parse_clock(text: str) -> ClockSet | None:
+def _parse_remark(text: str) -> ClockSet | Tick | None:
     found = _CLOCK_SET.fullmatch(text)
-    return None if found is None else ClockSet(int(found[1]), int(found[2]))
+    if found is not None:
+        return ClockSet(int(found[1]), int(found[2]))
+    found = _TICKED.fullmatch(text)
+    return None if found is None else Tick(int(found[1]), found[2])

@@ -18,6 +18,18 @@ MAX_CHUNK = MAX_RAW + 1
 """Bytes between two delimiters, at most."""
 MAX_PAYLOAD = 244
 
+FRAME_COST = 10
+"""Bytes between the delimiters beside the payload: header, CRC-32 and one of COBS."""
+DAMAGE = {
+    "cobs": "the byte stuffing does not add up",
+    "crc": "the checksum does not match",
+    "short": "shorter than any frame",
+    "overflow": "no delimiter where the longest frame would have ended",
+    "version": "a version of TW1 that is not spoken here",
+    "partial": "the rest of a frame that began before the port was opened",
+}
+"""What each reason of a `BadFrame` means."""
+
 ACK_REQ = 1
 RESPONSE = 2
 ERROR = 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from firmware_bridge.framing import ACK_REQ, VERSION, Frame
 from firmware_bridge.layout import Layout
 from firmware_bridge.messages import DESCRIBE, HELLO, Description, Hello, Malformed
@@ -27,6 +29,7 @@ class Interview:
         "_due_ms",
         "_need_hello",
         "_seq",
+        "_uids",
         "_wait_ms",
         "hello",
         "layout",
@@ -41,9 +44,15 @@ class Interview:
         self._due_ms: int | None = None  # None: at once
         self._wait_ms = FIRST_WAIT_MS
         self._seq = 0
+        self._uids: deque[bytes] = deque(maxlen=4)
+
+    def opened(self) -> None:
+        """Ask anew who is there: it may be another node."""
+        self._uids.clear()
+        self.begin()
 
     def begin(self) -> None:
-        """Ask anew who is there: the port was opened, or the node has started anew."""
+        """Ask anew who is there: the node has started anew."""
         self._need_hello = True
         self._at_once()
 
@@ -64,15 +73,25 @@ class Interview:
         asked = self.hello is not None and not self._need_hello and self.layout is None
         return asked and self.hello is not None and self.hello.schema == schema
 
-    def take_hello(self, hello: Hello, now_ms: int) -> None:
-        """Take a HELLO, asked for or not."""
-        self.hello = hello
+    def take_hello(self, hello: Hello, now_ms: int) -> Malformed | None:
+        """Take a HELLO, asked for or not; `Malformed` if several nodes speak on this line."""
+        before, self.hello = self.hello, hello
         self._need_hello = False
         self._answered_ms = now_ms
         self._at_once()
         if self.layout is not None and self.layout.schema != hello.schema:
             self.layout = None
             self._described.clear()
+        return self._several(before, hello)
+
+    def _several(self, before: Hello | None, hello: Hello) -> Malformed | None:
+        """Say so if a node that another had taken the place of is back: both are on the line."""
+        back = before is not None and before.uid != hello.uid and hello.uid in self._uids
+        self._uids.append(hello.uid)
+        if not back:
+            return None
+        uids = " and ".join(sorted({uid.hex() for uid in self._uids}))
+        return Malformed(f"nodes {uids} speak on one line: a port has one TW1 node")
 
     def take_description(self, description: Description, now_ms: int) -> Malformed | None:
         """Take a DESCRIBE answer; `Malformed` if, all taken together, they make no layout."""
@@ -109,6 +128,12 @@ class Interview:
     def _at_once(self) -> None:
         self._due_ms = None
         self._wait_ms = FIRST_WAIT_MS
+
+    def due_ms(self, now_ms: int) -> int | None:
+        """Say when `next_question` has something to do; None for never."""
+        if not self._need_hello and self.layout is not None:
+            return None
+        return now_ms if self._due_ms is None else self._due_ms
 
     def next_question(self, now_ms: int) -> Frame | None:
         """Give the question to put now; None if there is none, or its answer is awaited."""

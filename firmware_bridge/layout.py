@@ -1,6 +1,7 @@
-"""TW1 DATA: a layout (all DESCRIBE records of a node) and the samples packed by it.
+"""TW1 DATA and DATA_BATCH: a layout (all DESCRIBE records of a node) and the samples packed by it.
 
-    payload = u16 schema  u32 sample_index  u64 t_us  valid bitmap ceil(n/8)  packed values
+    DATA  = u16 schema  u32 sample_index  u64 t_us  valid bitmap ceil(n/8)  packed values
+    BATCH = u16 schema  u32 sample_index  u64 t_us  u32 dt_us  u8 k  k times (bitmap, values)
 
 Bit i % 8 of bitmap byte i // 8 says that channel i is valid; a value whose bit is clear is noise.
 """
@@ -29,6 +30,8 @@ _LIMITS = {
 _F32_ULP = 2.0**-22
 """Bounds travel as f32, so a value may sit on one and yet compare outside it by this part."""
 _SCHEMA = struct.Struct("<H")
+_BATCH = struct.Struct("<HIQIB")
+_INDEX_WRAP = 1 << 32
 
 
 class Sample(NamedTuple):
@@ -58,6 +61,7 @@ class Layout:
         "_factors",
         "_highs",
         "_lows",
+        "_row",
         "_struct",
         "channels",
         "descriptions",
@@ -82,6 +86,7 @@ class Layout:
         bitmap_size = (count + 7) // 8
         packed = "".join(_FORMAT[each.dtype] for each in descriptions)
         self._struct = struct.Struct(f"<HIQ{bitmap_size}s{packed}")
+        self._row = struct.Struct(f"<{bitmap_size}s{packed}")
         if self._struct.size > MAX_PAYLOAD:
             raise ValueError(f"a sample of {self._struct.size} bytes, at most {MAX_PAYLOAD} fit")
         self.schema = schema_of([each.encode() for each in descriptions])
@@ -98,9 +103,24 @@ class Layout:
         """Decode a DATA payload whose schema is this layout's."""
         if len(payload) != self._struct.size:
             return Malformed(f"DATA of {len(payload)} bytes, not {self._struct.size}")
-        fields = self._struct.unpack(payload)
-        _, index, t_us, bitmap = fields[:4]
-        packed = fields[4:]
+        _, index, t_us, bitmap, *packed = self._struct.unpack(payload)
+        return self._sample(index, t_us, bitmap, packed)
+
+    def unpack_batch(self, payload: bytes) -> list[Sample] | Malformed:
+        """Decode a DATA_BATCH payload whose schema is this layout's: its samples, oldest first."""
+        size = self._row.size
+        if len(payload) < _BATCH.size + size:
+            return Malformed(f"DATA_BATCH of {len(payload)} bytes, at least {_BATCH.size + size}")
+        _, index, t_us, dt_us, count = _BATCH.unpack_from(payload)
+        if len(payload) != _BATCH.size + count * size:
+            return Malformed(f"DATA_BATCH of {len(payload)} bytes for {count} samples of {size}")
+        found = []
+        for k in range(count):
+            bitmap, *packed = self._row.unpack_from(payload, _BATCH.size + k * size)
+            found.append(self._sample((index + k) % _INDEX_WRAP, t_us + k * dt_us, bitmap, packed))
+        return found
+
+    def _sample(self, index: int, t_us: int, bitmap: bytes, packed: list[float]) -> Sample:
         scaled = packed if self._factors is None else map(mul, packed, self._factors)
         values = tuple(map(truediv, scaled, self._divisors))
         if (
@@ -139,14 +159,29 @@ class Layout:
 
         A value that is NaN, infinite or beyond what its dtype holds is sent as not valid.
         """
+        return self._struct.pack(self.schema, sample_index, t_us, *self._packed(values))
+
+    def batch_size(self) -> int:
+        """Give how many samples fit into one DATA_BATCH, 0 if not even one does."""
+        return min(255, (MAX_PAYLOAD - _BATCH.size) // self._row.size)
+
+    def pack_batch(
+        self, sample_index: int, t_us: int, dt_us: int, rows: Sequence[Sequence[float]]
+    ) -> bytes:
+        """Encode a DATA_BATCH payload of rows a time ``dt_us`` apart (what the node does)."""
+        if not 0 < len(rows) <= self.batch_size():
+            raise ValueError(f"{len(rows)} samples, 1..{self.batch_size()} fit")
+        head = _BATCH.pack(self.schema, sample_index, t_us, dt_us, len(rows))
+        return head + b"".join(self._row.pack(*self._packed(row)) for row in rows)
+
+    def _packed(self, values: Sequence[float]) -> list[float | bytes]:
         valid = 0
         packed: list[float] = []
         for i, (each, value) in enumerate(zip(self.descriptions, values, strict=True)):
             number = _packed(value, each)
             packed.append(0 if number is None else number)
             valid |= (number is not None) << i
-        bitmap = valid.to_bytes(len(self._all_valid), "little")
-        return self._struct.pack(self.schema, sample_index, t_us, bitmap, *packed)
+        return [valid.to_bytes(len(self._all_valid), "little"), *packed]
 
 
 def _widened(bound: float, sign: int) -> float:

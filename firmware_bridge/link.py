@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
+from firmware_bridge.sync import JUMP_US, SyncClock
+
 WINDOW_FRAMES = 64
 """Frames over which the quickest arrival is sought."""
 CLOCK_STEP_MS = 3_600_000
@@ -30,10 +32,12 @@ class SampleLedger:
     """Gaps, duplicates and reboots of one node, by its sample index, boot counter and boot id."""
 
     __slots__ = ("_boot", "_boot_id", "_counting", "_fresh", "_last", "_seen", "duplicates", "gaps",
-                 "reboots")  # fmt: skip
+                 "reboots", "skipped")  # fmt: skip
 
     def __init__(self) -> None:
         self.gaps = 0
+        self.skipped = 0
+        """Samples missing just before the one that arrived last, if it was new."""
         self.duplicates = 0
         self.reboots = 0
         self._boot: int | None = None
@@ -69,6 +73,7 @@ class SampleLedger:
     def arrived(self, index: int) -> Arrival:
         """Account for one sample, u32 index."""
         ahead = (index - self._last) % _WRAP
+        self.skipped = 0
         if self._fresh:
             return self._first(index, ahead)
         if ahead == 1:
@@ -76,7 +81,8 @@ class SampleLedger:
             self._seen = (self._seen << 1 | 1) & _SEEN_MASK
             return Arrival.NEW
         if 0 < ahead < _WRAP // 2:
-            self.gaps += ahead - 1
+            self.skipped = ahead - 1
+            self.gaps += self.skipped
             self._last = index
             # Before the shift: an index from the node's memory must not make a huge integer.
             self._seen = (self._seen << ahead | 1) & _SEEN_MASK if ahead < REMEMBERED_SAMPLES else 1
@@ -106,6 +112,8 @@ class SampleLedger:
 class ClockMap:
     """Node time (microseconds since its boot) to gateway time (ms since 1970).
 
+    "sync": by the exchanges of `sync.SyncClock`; until there are any, as "arrival".
+
     "arrival": the quickest of the last `WINDOW_FRAMES` frames is taken to have come at once, so
     jitter and backlog on our side do not show. Time never falls while node time rises, unless our
     own clock was set back by more than `CLOCK_STEP_MS`: then standing still would hide it.
@@ -118,14 +126,15 @@ class ClockMap:
     """
 
     __slots__ = ("_anchor_ms", "_count", "_follow", "_last_ms", "_last_us", "_shift_ms", "_step_ms",
-                 "_window")  # fmt: skip
+                 "_window", "sync")  # fmt: skip
 
     def __init__(self, mode: str = "arrival", epoch_ms: int | None = None) -> None:
-        if mode not in ("arrival", "node"):
-            raise ValueError(f"clock {mode!r}: 'arrival' or 'node'")
+        if mode not in ("sync", "arrival", "node"):
+            raise ValueError(f"clock {mode!r}: 'sync', 'arrival' or 'node'")
         if epoch_ms is not None and mode != "node":
             raise ValueError("epoch_ms goes with clock 'node'")
         self._follow = mode == "node"
+        self.sync = SyncClock() if mode == "sync" else None
         self._window: deque[tuple[int, int]] = deque()  # (frame count, offset), offsets rising
         self._count = 0
         self._last_us = -1
@@ -137,6 +146,8 @@ class ClockMap:
     def restarted(self) -> None:
         """Note that the node counts from zero again."""
         self._window.clear()
+        if self.sync is not None:
+            self.sync.restarted()
         self._last_us = -1
         if self._last_ms is not None:
             self._anchor_ms = None
@@ -147,6 +158,8 @@ class ClockMap:
         Set forward, the window would hold arrivals before it for the quickest, and give times of
         the clock as it was for `WINDOW_FRAMES` frames. Set back, its arrivals are quicker anyway.
         """
+        if self.sync is not None:
+            self.sync.shift(step_ms)
         if step_ms > 0:
             self._window = deque((count, offset + step_ms) for count, offset in self._window)
 
@@ -155,6 +168,8 @@ class ClockMap:
         node_ms = t_us // 1000
         if self._follow:
             time_ms = self._followed(node_ms, received_ms)
+        elif self.sync is not None and self.sync.ready:
+            time_ms = self._synced(self.sync, t_us, received_ms)
         else:
             time_ms = node_ms + self._quickest(received_ms - node_ms)
         last_ms = self._last_ms
@@ -167,6 +182,23 @@ class ClockMap:
         self._last_us = t_us
         self._last_ms = time_ms
         return time_ms
+
+    def _synced(self, sync: SyncClock, t_us: int, received_ms: int) -> int:
+        node_ms = t_us // 1000
+        quickest_ms = node_ms + self._quickest(received_ms - node_ms)
+        time_ms = sync.time_us(t_us) // 1000
+        if time_ms <= received_ms + JUMP_US // 1000:
+            return time_ms
+        # From the future: the node's clock jumped since the last exchange.
+        sync.jumped()
+        self._window.clear()
+        return min(quickest_ms, received_ms)
+
+    @property
+    def uncertainty_ms(self) -> float:
+        """How far off the times given may be; -1 where that is not known."""
+        sync = self.sync
+        return sync.uncertainty_us / 1000 if sync is not None and sync.ready else -1.0
 
     def _quickest(self, offset_ms: int) -> int:
         """Give the least offset of the window, this one in it."""

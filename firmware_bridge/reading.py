@@ -100,14 +100,15 @@ ROW_REASONS = frozenset(
         "version",  # a version of the protocol we do not speak
         "format",  # a DATA frame whose size does not match its own schema
         "schema",  # a DATA frame of a layout we do not (yet) know
-        "unsupported",  # a frame that carries samples in a way we do not read (DATA_BATCH)
         # Delimited lines.
         "columns",  # more or fewer columns than agreed: truncated or merged
         "time",  # the time column cannot be read, or is outside 1970..2200
         "encoding",  # a byte that is not printable ASCII
         "too_long",  # longer than any line may be
         "record",  # the record number cannot be read
-        # Both.
+        # Instruments that are asked: an answer came, and it is no reading.
+        "exception",  # the instrument says that it cannot
+        # All.
         "duplicate",  # seen before
         "empty",  # not one value is left of it
         "truncated",  # its first part had come when the port vanished
@@ -115,8 +116,9 @@ ROW_REASONS = frozenset(
 )
 """Reasons of a `Dropped` that stands for one lost or refused reading.
 
-The other two are link noise: "partial" (the rest of something whose beginning was sent before we
-opened the port) and "message" (a frame other than DATA that arrived whole but makes no sense).
+The others are "timeout" (an instrument that was asked did not answer) and link noise: "partial"
+(the rest of something whose beginning was sent before we opened the port) and "message" (a frame
+other than DATA that arrived whole but makes no sense).
 What never arrived at all is in `LinkHealth.gaps`, exact where the node numbers its samples.
 """
 
@@ -155,6 +157,8 @@ class Reading:
     """One a channel; NaN where missing."""
     received_ms: int
     """When its last byte arrived here, ms since 1970 UTC."""
+    uncertainty_ms: float
+    """How far off ``time_ms`` may be; -1 where that is not known."""
 
     # Written out as one is made for every sample: half the time of the generated one.
     def __init__(
@@ -165,6 +169,7 @@ class Reading:
         channels: tuple[str, ...],
         values: tuple[float, ...],
         received_ms: int,
+        uncertainty_ms: float = -1.0,
     ) -> None:
         _set_source(self, source)
         _set_time_ms(self, time_ms)
@@ -172,6 +177,7 @@ class Reading:
         _set_channels(self, channels)
         _set_values(self, values)
         _set_received_ms(self, received_ms)
+        _set_uncertainty_ms(self, uncertainty_ms)
 
 
 (
@@ -181,6 +187,7 @@ class Reading:
     _set_channels,
     _set_values,
     _set_received_ms,
+    _set_uncertainty_ms,
 ) = (vars(Reading)[name].__set__ for name in Reading.__slots__)
 
 
@@ -190,7 +197,7 @@ class Dropped:
 
     source: str
     reason: str
-    """One of `ROW_REASONS`, "partial" or "message"."""
+    """One of `ROW_REASONS`, "timeout", "partial" or "message"."""
     detail: str
     """For people: what was wrong."""
     received_ms: int
@@ -218,6 +225,12 @@ class LinkHealth:
     firmware: str | None
     ignored: tuple[tuple[str, int], ...] = ()
     """(what, count) of harmless things let pass: "type", "flag", "echo", "comment"."""
+    nodes: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    """(device, ((what, count), ...)) where a port has several: every loss has its device."""
+    uncertainty_ms: float = -1.0
+    """How far off the times of the readings may be; -1 where that is not known."""
+    clock_jumps: int = 0
+    """How often the node's clock was found to be another than it was."""
 
 
 class Driver(Protocol):
@@ -237,7 +250,11 @@ class Driver(Protocol):
         ...
 
     def receive(self, data: bytes, now_ms: int) -> list[Reading | Dropped]:
-        """Take any bytes at all; never raises."""
+        """Take any bytes at all, none to let a deadline pass; never raises."""
+        ...
+
+    def due_ms(self, now_ms: int) -> int | None:
+        """Say when `receive` of nothing and `write_next` are to be called though no byte came."""
         ...
 
     def write_next(self, now_ms: int) -> bytes:

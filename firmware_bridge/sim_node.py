@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firmware_bridge.framing import ERROR, RESPONSE, VERSION, Frame, FrameDecoder, encode
+from firmware_bridge.commands import RESEND, SYNC, Exchange, Key, Refusal
+from firmware_bridge.framing import ACK_REQ, ERROR, RESPONSE, VERSION, Frame, FrameDecoder, encode
 from firmware_bridge.layout import Layout
 from firmware_bridge.messages import (
     DATA,
+    DATA_BATCH,
     DESCRIBE,
     HELLO,
     STATS,
@@ -17,11 +20,16 @@ from firmware_bridge.messages import (
     Hello,
     Stats,
 )
+from firmware_bridge.sim_commands import Commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from firmware_bridge.reading import Channel
+
+KEPT = 512
+"""Samples kept for RESEND."""
+_WRAP = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ def describe(
 
 
 class SimulatedNode:
-    """One node: its layout, its sample count, its boot."""
+    """One node: its layout, its sample count, its boot, its memory of what it sent."""
 
     def __init__(
         self,
@@ -51,17 +59,24 @@ class SimulatedNode:
         identity: NodeIdentity | None = None,
         *,
         stats_every: int = 0,
+        batch: int = 1,
     ) -> None:
-        """Take a layout (ValueError if it is none) and send STATS every so many rows, 0 never."""
+        """Take a layout (ValueError if it is none), and how many rows a STATS or a frame is due."""
         self.identity = identity or NodeIdentity()
         self.layout = Layout(descriptions)
         self.boot = 0
         self.sample_index = 0
-        self._stats_every = stats_every
+        self.commands = Commands(
+            {Key.PERIOD_MS: 1000, Key.SAMPLES_PER_FRAME: batch,
+             Key.SAMPLES_PER_STATS: stats_every, Key.KEPT_SAMPLES: KEPT}
+        )  # fmt: skip
+        self._kept: OrderedDict[int, tuple[tuple[float, ...], int]] = OrderedDict()
+        self._waiting: list[tuple[tuple[float, ...], int]] = []
         self._decoder = FrameDecoder()
         self._received = [0, 0]  # ok, damaged
         self._asked: set[int] = set()
         self._seq = 0
+        self.resent = 0
 
     def reboot(self, descriptions: Sequence[Description] | None = None) -> bytes:
         """Start anew, with another layout if given; gives the HELLO it sends at boot.
@@ -74,8 +89,16 @@ class SimulatedNode:
             self._asked.clear()
         self.boot = (self.boot + 1) % 256
         self._decoder.reset()
+        self._kept.clear()
+        self._waiting.clear()
+        self.commands.restarted()
         self._seq = 0
         return self._hello(0, self._next_seq())
+
+    @property
+    def boot_id(self) -> int:
+        """What HELLO says, and REBOOT must name."""
+        return 0x5EED0000 + self.boot
 
     @property
     def described(self) -> bool:
@@ -88,23 +111,45 @@ class SimulatedNode:
 
     def sample(self, row: Sequence[float], t_us: int) -> list[bytes]:
         """Take one row (NaN: not valid) at node time `t_us`; gives DATA, and STATS when due."""
-        payload = self.layout.pack(self.sample_index % (1 << 32), t_us, row)
+        kept = (tuple(row), t_us)
+        self._kept[self.sample_index % _WRAP] = kept
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        self._waiting.append(kept)
         self.sample_index += 1
-        frames = [self._frame(0, DATA, self._next_seq(), payload)]
-        if self._stats_every and self.sample_index % self._stats_every == 0:
+        frames = []
+        settings = self.commands.settings
+        if len(self._waiting) >= min(settings[Key.SAMPLES_PER_FRAME], self.layout.batch_size()):
+            frames.append(self._send(self.sample_index - len(self._waiting), self._waiting, 0))
+            self._waiting = []
+        every = settings[Key.SAMPLES_PER_STATS]
+        if every and self.sample_index % every == 0:
             frames.append(self._frame(0, STATS, self._next_seq(), self._stats().encode()))
         return frames
 
-    def receive(self, data: bytes) -> bytes:
-        """Take what the gateway wrote; gives the answers."""
+    def _send(self, index: int, rows: list[tuple[tuple[float, ...], int]], flags: int) -> bytes:
+        values, t_us = rows[0]
+        if len(rows) == 1:
+            payload = self.layout.pack(index % _WRAP, t_us, values)
+            return self._frame(flags, DATA, self._next_seq(), payload)
+        dt_us = (rows[-1][1] - t_us) // (len(rows) - 1)
+        payload = self.layout.pack_batch(index % _WRAP, t_us, dt_us, [row for row, _ in rows])
+        return self._frame(flags, DATA_BATCH, self._next_seq(), payload)
+
+    def receive(self, data: bytes, now_us: int = 0) -> bytes:
+        """Take what the gateway wrote, at node time `now_us`; gives the answers."""
         answers = b""
         for item in self._decoder.receive(data):
             self._received[not isinstance(item, Frame)] += 1
             if isinstance(item, Frame):
-                answers += self._answer(item)
+                answers += self._answer(item, now_us)
+                if self.commands.restarting:
+                    answers += self.reboot()
         return answers
 
-    def _answer(self, frame: Frame) -> bytes:
+    def _answer(self, frame: Frame, now_us: int) -> bytes:
+        if not frame.flags & ACK_REQ:
+            return b""
         if frame.type == HELLO:
             return self._hello(RESPONSE, frame.seq)
         if frame.type == DESCRIBE and len(frame.payload) == 1:
@@ -113,13 +158,30 @@ class SimulatedNode:
                 self._asked.add(index)
                 payload = self.layout.descriptions[index].encode()
                 return self._frame(RESPONSE, DESCRIBE, frame.seq, payload)
-        return self._frame(RESPONSE | ERROR, frame.type, frame.seq, b"")
+        if frame.type == SYNC and len(frame.payload) == 8:
+            t1_us = int.from_bytes(frame.payload, "little")
+            payload = Exchange(t1_us, now_us, now_us).encode()
+            return self._frame(RESPONSE, SYNC, frame.seq, payload)
+        if frame.type == RESEND:
+            return self._resend(frame)
+        flags, payload = self.commands.answer(frame, self.boot_id)
+        return self._frame(flags, frame.type, frame.seq, payload)
+
+    def _resend(self, frame: Frame) -> bytes:
+        span = self.commands.span(frame.payload, self._kept)
+        if isinstance(span, Refusal):
+            return self._frame(RESPONSE | ERROR, RESEND, frame.seq, bytes((span,)))
+        sent = self._frame(RESPONSE, RESEND, frame.seq, span.encode())
+        for k in range(span.count):
+            index = (span.first + k) % _WRAP
+            sent += self._send(index, [self._kept[index]], RESPONSE)
+            self.resent += 1
+        return sent
 
     def _hello(self, flags: int, seq: int) -> bytes:
         identity = self.identity
-        boot_id = 0x5EED0000 + self.boot
         hello = Hello(
-            boot_id,
+            self.boot_id,
             identity.uid,
             identity.firmware,
             identity.image_hash,

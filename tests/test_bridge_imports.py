@@ -10,7 +10,10 @@ from pathlib import Path
 import firmware_bridge
 
 ROOT = Path(firmware_bridge.__file__).parent
-SHELL = {"port.py", "simulator.py", "sim_pty.py"}
+SHELL = {
+    "port.py", "simulator.py", "sim_pty.py", "sim_instruments.py",
+    "flash.py", "update_journal.py", "update_programs.py",
+}  # fmt: skip
 FORBIDDEN = {"serial", "socket", "time", "threading", "logging", "asyncio", "sqlite3", "select"}
 
 

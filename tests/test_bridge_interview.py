@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from firmware_bridge.drivers.tw1 import HELD, Tw1Driver
+from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.reading import Channel, Dropped, Quantity, Reading, Unit
+from firmware_bridge.samples import HELD
 from firmware_bridge.sim_node import SimulatedNode, describe
 
 CHANNELS = tuple(

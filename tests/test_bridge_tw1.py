@@ -6,10 +6,11 @@ import math
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.drivers.tw1 import HELD, Tw1Driver
+from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.framing import (
     ACK_REQ,
     ERROR,
@@ -23,6 +24,7 @@ from firmware_bridge.framing import (
 from firmware_bridge.interview import FIRST_WAIT_MS, MAX_WAIT_MS, RECHECK_MS
 from firmware_bridge.messages import DATA, DATA_BATCH, DESCRIBE, HELLO, DType
 from firmware_bridge.reading import ROW_REASONS, Channel, Dropped, Quantity, Reading, Unit
+from firmware_bridge.samples import HELD
 from firmware_bridge.sim_faults import Faults, FaultyWire
 from firmware_bridge.sim_node import SimulatedNode, describe
 
@@ -44,7 +46,8 @@ def met(node: SimulatedNode, driver: Tw1Driver, now_ms: int = NOW_MS) -> None:
 
 
 def pair(**arguments: object) -> tuple[SimulatedNode, Tw1Driver]:
-    node, driver = SimulatedNode(describe(CHANNELS), **arguments), Tw1Driver("node-1")
+    node = SimulatedNode(describe(CHANNELS), **arguments)
+    driver = Tw1Driver("node-1", clock="arrival")
     driver.opened(NOW_MS)
     met(node, driver)
     return node, driver
@@ -83,7 +86,7 @@ def test_a_node_is_asked_and_then_read() -> None:
 def test_byte_by_byte_gives_the_same() -> None:
     node, driver = pair()
     stream = b"".join(sent(node, (float(i), 1.0), i) for i in range(20)) + b"\x07garbage\0"
-    twin = Tw1Driver("node-1")
+    twin = Tw1Driver("node-1", clock="arrival")
     twin.opened(NOW_MS)
     met(node, twin)
     whole = driver.receive(stream, NOW_MS)
@@ -188,7 +191,7 @@ def test_samples_of_a_layout_that_never_becomes_known_are_refused_and_counted() 
 def test_a_node_that_contradicts_itself_is_not_asked_without_pause() -> None:
     liar = SimulatedNode(describe(CHANNELS))
     other = SimulatedNode(describe(CHANNELS, DType.F32, 0))
-    driver = Tw1Driver("n")
+    driver = Tw1Driver("n", clock="arrival")
     asked = 0
     found: list[Reading | Dropped] = []
     for now in range(NOW_MS, NOW_MS + 20_000, 10):
@@ -272,10 +275,22 @@ def test_an_unknown_version_is_damage() -> None:
     assert dropped.reason == "version"
 
 
-def test_batches_are_refused_aloud() -> None:
-    _, driver = pair()
-    frame = encode(Frame(VERSION, 0, DATA_BATCH, 1, 0, b"x" * 40))
-    assert only_dropped(driver.receive(frame, NOW_MS)).reason == "unsupported"
+def test_a_batch_is_as_many_samples() -> None:
+    node, driver = pair(batch=4)
+    frames = [sent(node, (0.5 * i, float(i)), i) for i in range(8)]
+    assert [bool(frame) for frame in frames] == [False, False, False, True] * 2
+    items = driver.receive(frames[3], NOW_MS) + driver.receive(frames[7], NOW_MS + 4000)
+    assert [r.values for r in items] == [(0.5 * i, float(i)) for i in range(8)]
+    assert [r.time_ms - NOW_MS for r in items] == [-3000, -2000, -1000, 0, 1000, 2000, 3000, 4000]
+    assert [r.sequence for r in items] == list(range(8))
+
+
+@pytest.mark.parametrize("size", [0, 1, 18, 19, 27, 29, 244])
+def test_a_batch_of_another_size_is_refused(size: int) -> None:
+    node, driver = pair()
+    payload = (node.layout.schema.to_bytes(2, "little") + bytes(16) + b"\2" * 226)[:size]
+    frame = encode(Frame(VERSION, 0, DATA_BATCH, 1, 0, payload))
+    assert only_dropped(driver.receive(frame, NOW_MS)).reason == "format"
 
 
 def test_a_frame_cut_by_a_vanishing_port_is_one_row() -> None:

@@ -71,7 +71,7 @@ def test_a_failing_slope_becomes_an_alarm_with_its_evidence(tmp_path, broker, ro
     assert "readings in 1426, accepted 1426" in replayed.stderr.decode()
 
 
-def test_damage_on_the_line_is_counted_and_the_alarm_still_comes(
+def test_damage_on_the_line_is_counted_asked_for_again_and_the_alarm_still_comes(
     tmp_path, broker, room, talus
 ) -> None:
     node = slope(faults=Faults(0.03, 0.03, 0.03, 0.03, seed=5))
@@ -83,11 +83,12 @@ def test_damage_on_the_line_is_counted_and_the_alarm_still_comes(
     assert totals["waiting"] == 0
     room.wait(lambda: room.of("health")[-1]["accounts"]["published"] == totals["published"])
     assert room.rows() == totals["published"]
-    assert 1200 < totals["published"] < 1400
+    assert node.node.resent > 50
+    assert 1424 <= totals["published"] <= 1426  # a loss at the very end shows on no later sample
     assert totals["rejected"]["crc"] + totals["rejected"].get("cobs", 0) > 20
     assert totals["rejected"]["duplicate"] > 20
     link = room.of("health")[-1]["ports"]["node"]
-    assert link["gaps"] > 20
+    assert link["gaps"] <= 2
     assert totals["alarms"] == len(room.of("alarm"))
 
 

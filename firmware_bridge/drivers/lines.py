@@ -63,6 +63,10 @@ class LineDriver:
         """Give nothing: such loggers are not asked."""
         return b""
 
+    def due_ms(self, now_ms: int) -> int | None:
+        """Give None: a logger speaks by itself."""
+        return None
+
     def receive(self, data: bytes, now_ms: int) -> list[Reading | Dropped]:
         """Take any bytes at all; never raises."""
         found: list[Reading | Dropped] = []
