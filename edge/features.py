@@ -31,6 +31,7 @@ class Features:
         deviation    from an exponential mean of the past, this step not in it
         decayed_sum  what fell, less what has run off: s = s (1 - 1/tau) + x
         missing      1.0 while the channel is held
+        age          steps since it last reported, in time constants; 0 when it just has
     """
 
     def __init__(self, spec: FeatureSpec, channels: tuple[str, ...]) -> None:
@@ -112,6 +113,8 @@ class Features:
                 total = memory[i] * (1.0 - rate)
                 memory[i] = total + fresh if fresh == fresh else total
                 raw.append(memory[i])
+            elif transform == "age":
+                raw.append(self._silent[channel] * rate)
             else:
                 raw.append(1.0 if self._silent[channel] else 0.0)
         return raw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import warnings
@@ -23,7 +24,9 @@ COMMANDS = (
     "update",
     "keygen",
     "sign",
+    "sign_firmware",
     "generate",
+    "calibrate",
     "demo_bundle",
 )
 _EXAMPLES = """\
@@ -34,6 +37,7 @@ examples:
 
 exit codes: 0 done, 1 something is wrong (it says what), 2 wrong usage, 130 stopped by Ctrl-C
 """
+_FULL = "the disk is full, nothing is left half written; make room"
 _AGAIN = {"train": "; the same command goes on after the last part that was finished"}
 
 
@@ -61,21 +65,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message="(?s).*LiteRT interpreter", category=UserWarning)
     try:
         return int(args.run(args) or 0)
-    except (TalusError, OSError) as error:
-        print(f"talus-export {args.command}: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         text = "stopped; nothing was written" + _AGAIN.get(args.command, "")
         print(f"\ntalus-export {args.command}: {text}", file=sys.stderr)
         return 130
-    except MemoryError:
-        text = "out of memory: a shorter history (--until), a longer step_s, or fewer channels"
+    except Exception as error:
+        text = _told(error, args.command)
+        if not text:
+            raise
         print(f"talus-export {args.command}: {text}", file=sys.stderr)
         return 1
-    except ModuleNotFoundError as error:
-        text = f"{error.name} is not installed: pip install '.[export]' where Talus was cloned"
-        print(f"talus-export {args.command}: {text}", file=sys.stderr)
-        return 1
+
+
+def _told(error: Exception, command: str) -> str:
+    """Return an error in words for a person, "" for one that nobody foresaw."""
+    said = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{said}: {_FULL}{_AGAIN.get(command, '')}"
+    if isinstance(error, (TalusError, OSError)):
+        return said
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed: pip install '.[export]' where Talus was cloned"
+    # The loader of TensorFlow's libraries, and TensorFlow itself, run out of it in their own words.
+    loader = isinstance(error, ImportError) and ("map segment" in said or "allocate" in said)
+    if loader or isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return "out of memory: a shorter history (--until), a longer step_s, or fewer channels"
+    return ""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -41,6 +42,17 @@ def write_folder(out: Path, files: dict[str, bytes]) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def check_file(path: Path, option: str) -> None:
+    """Raise TalusError if no file can be written there: before hours of work, not after."""
+    parent = path.absolute().parent
+    if path.is_dir():
+        raise TalusError(f"{option} {path}: is a folder; name a file")
+    if not parent.is_dir():
+        raise TalusError(f"{option} {path}: {parent}: no such folder")
+    if not os.access(parent, os.W_OK):
+        raise TalusError(f"{option} {path}: cannot be written in {parent}")
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -81,6 +81,11 @@ def test_missing_tells_what_did_not_report_in_this_step() -> None:
     assert one("missing", 1.0, NAN, NAN, 3.0) == [0.0, 1.0, 1.0, 0.0]
 
 
+def test_age_tells_how_many_steps_ago_a_channel_reported() -> None:
+    assert one("age", 1.0, NAN, NAN, NAN, 3.0, NAN, tau=1.0) == [0.0, 1.0, 2.0, 3.0, 0.0, 1.0]
+    assert one("age", 1.0, NAN, NAN) == [0.0, 1.0 / TAU, 2.0 / TAU]
+
+
 def test_features_are_standardised_in_the_order_of_the_terms() -> None:
     terms = (Term("rain", "missing", 1.0), Term("tilt", "level", 1.0), Term("rain", "level", 1.0))
     features = Features(FeatureSpec(terms, (0.0, 10.0, 1.0), (1.0, 4.0, 0.5), 99.0, 9), CHANNELS)

@@ -161,7 +161,7 @@ def test_a_port_that_vanishes_while_written_to_leaves_its_number_to_the_next() -
         number = first.port.fileno()
         gone.close()
         spare = os.open(os.devnull, os.O_RDONLY)  # takes the number of the pty's other side
-        first.poll(1_000)
+        first.tick(1_000)
         assert not first.port.is_open
         assert "opened" in second.poll(1_000)
         assert second.port.fileno() == number

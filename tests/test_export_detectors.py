@@ -242,6 +242,7 @@ def test_faults_are_where_they_say_and_nowhere_else(seed: int) -> None:
         ([0.4, 0.4], [0.4, 0.4], (False, True)),
         ([0.9, 0.1, 0.4], [0.4, 0.4, 0.4], (False, True)),
         ([0.0, 0.01], [0.01, 0.0], (False, False)),
+        ([0.9], [0.4], (False, True)),
     ],
 )
 def test_the_autoencoder_is_armed_only_if_it_beats_pca_by_more_than_chance(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -53,6 +55,13 @@ def test_one_target_no_better_than_naive_puts_the_forecaster_in_shadow(rmse: flo
 def test_a_skill_within_its_own_error_arms_nothing() -> None:
     assert judge_forecaster((skill("a", 0.9, 1.0, error=0.05),), ("a",), 36).armed
     assert not judge_forecaster((skill("a", 0.9, 1.0, error=0.15),), ("a",), 36).armed
+
+
+def test_one_block_held_back_arms_nothing() -> None:
+    lucky = replace(skill("a", 0.5, 1.0), by_fold=(0.5,))
+    verdict = judge_forecaster((lucky,), ("a",), 36)
+    assert not verdict.armed
+    assert "one block held back" in verdict.reason
 
 
 def test_a_naive_forecast_without_error_cannot_be_beaten() -> None:

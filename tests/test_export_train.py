@@ -164,6 +164,24 @@ def test_update_with_the_same_history_is_refused(trained: Path, capsys: Any) -> 
     assert not (trained / "no").exists()
 
 
+@pytest.mark.parametrize("command", ["update", "gate"])
+def test_two_units_in_a_column_are_refused_after_training_too(
+    trained: Path, capsys: Any, command: str
+) -> None:
+    table = generate(days=20, seed=1)
+    table.values[:, 0] += 800.0
+    table.values[1500:, 0] /= 1000.0
+    write_csv(table, trained / "mixed.csv")
+    out = trained / "mixed"
+    code = main([command, str(trained / "bundle"), "--site", str(trained / "site.toml"),
+                 "--data", str(trained / "mixed.csv"), "--out", str(out)])  # fmt: skip
+    said = capsys.readouterr().err
+    assert code == 1
+    assert "the history cannot be used" in said
+    assert "units: crack_1" in said
+    assert not out.exists()
+
+
 def test_training_stopped_by_ctrl_c_goes_on_after_the_last_finished_part(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +192,7 @@ def test_training_stopped_by_ctrl_c_goes_on_after_the_last_finished_part(
     kept = tmp_path / ".again.training"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         until = time.monotonic() + 100
-        while not list(kept.glob("*.npz")) and time.monotonic() < until:
+        while not list(kept.glob("gru-*.npz")) and time.monotonic() < until:
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)

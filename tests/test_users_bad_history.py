@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 from pathlib import Path
 
@@ -197,6 +198,35 @@ def test_memory_that_ends_is_told_with_what_to_do(site, capsys, monkeypatch, at,
 
     monkeypatch.setattr(at, full)
     assert said in refused(site, capsys, of(values()))
+
+
+def test_memory_that_ends_inside_tensorflow_is_told_too(site, capsys, monkeypatch) -> None:
+    class ResourceExhaustedError(Exception):
+        """As tf.errors names it."""
+
+    def full(*_: object) -> None:
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    monkeypatch.setattr("export.models.train.train", full)
+    assert "out of memory: a shorter history" in refused(site, capsys, of(values()))
+
+
+def test_a_disk_that_is_full_is_told_with_what_to_do(site, capsys, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("export.models.train.train", full)
+    assert "the disk is full, nothing is left half written" in refused(site, capsys, of(values()))
+
+
+@pytest.mark.parametrize("place", ["none/page.html", "."])
+def test_a_page_that_cannot_be_written_is_told_before_the_training(site, capsys, place) -> None:
+    data = site.parent / "history.csv"
+    data.write_bytes(of(values(2)))
+    page = site.parent / place
+    assert main(["train", "--site", str(site), "--data", str(data), "--out",
+                 str(site.parent / "bundle"), "--report", str(page)]) == 1  # fmt: skip
+    assert f"--report {page}" in capsys.readouterr().err
 
 
 def test_a_history_beyond_the_limit_is_refused_before_it_fills_the_memory(

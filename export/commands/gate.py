@@ -51,13 +51,17 @@ def run(args: argparse.Namespace) -> int:
     from edge.station import check_schema
     from edge.trust import ANY_SIGNER
     from export.commands.train import date_ms
+    from export.folder import check_file, write_file
     from export.history import load_history
     from export.models.bundle import bundled_files, check_out, write_bundle
     from export.models.replayed import replay_bundle
+    from export.quality.findings import examine_station, lines, refuse
     from export.train_config import load_site
 
     if args.out is not None:
         check_out(args.out)
+    if args.json is not None:
+        check_file(args.json, "--json")
     config, wanted = load_site(args.site, args.station)
     runtimes = RuntimeConfig(tuple(RUNTIMES), "auto")
     bundle = load_bundle(args.bundle, runtimes, ANY_SIGNER)
@@ -67,13 +71,17 @@ def run(args: argparse.Namespace) -> int:
     if history.sha256 == bundle.manifest.data_sha256 and not args.since:
         print("this is the very history it was trained on: its skill here means little; "
               "see --since", file=sys.stderr)  # fmt: skip
+    findings = examine_station(history, bundle.manifest.forecaster.targets, station)
+    for line in lines(f for f in findings if f.severity != "note"):
+        print(line, file=sys.stderr)
+    refuse(findings, anew=False)
     since = date_ms(args.since) if args.since else int(history.time_ms[0])
     found = replay_bundle(bundle, station, history, since)
     print(said(bundle.manifest.label, found))
     if args.json is not None:
         rows = [asdict(s) | {"skill": s.skill, "best_naive": s.best_naive} for s in found.skills]
         values = {"armed": found.verdict.armed, "reason": found.verdict.reason, "skills": rows}
-        args.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_file(args.json, json.dumps(values, indent=1).encode() + b"\n")
     if args.out is not None:
         m = bundle.manifest
         judged = replace(m.forecaster, armed=found.verdict.armed, reason=found.verdict.reason)

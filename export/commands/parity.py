@@ -79,11 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from export.folder import check_file
     from export.models.remeasure import FEWEST_STEPS
 
     if args.steps < FEWEST_STEPS:
         raise TalusError(f"--steps {args.steps}: {FEWEST_STEPS} at least")
     for option in ("json", "markdown"):
         path = getattr(args, option)
-        if path is not None and not path.absolute().parent.is_dir():
-            raise TalusError(f"--{option} {path}: {path.absolute().parent}: no such folder")
+        if path is not None:
+            check_file(path, f"--{option}")

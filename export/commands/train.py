@@ -56,7 +56,11 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and write. Raises TalusError."""
+    from export.folder import check_file
+
     out = args.out.resolve()
+    if args.report is not None:
+        check_file(args.report, "--report")
     train_to(
         args.site,
         args.data,
@@ -87,7 +91,7 @@ def train_to(
     from export.models.bundle import check_out, write_bundle
     from export.models.train import train
     from export.progress import Bars
-    from export.quality.findings import examine, lines, refuse
+    from export.quality.findings import examine_station, lines, refuse
     from export.quiet import native_silence
     from export.train_config import load_site
 
@@ -95,11 +99,7 @@ def train_to(
     check_out(out)
     bars = Bars(quiet=quiet)
     history = _history(config, wanted, data, until, bars)
-    channels = config.station(wanted.station).channels
-    findings = examine(
-        history, wanted.targets,
-        {c.name: c.quantity for c in channels}, {c.name: c.unit for c in channels},
-    )  # fmt: skip
+    findings = examine_station(history, wanted.targets, config.station(wanted.station))
     for line in lines(findings):
         bars.note(line)
     refuse(findings)
@@ -117,9 +117,9 @@ def train_to(
         bars.note(f"{checkpoint.resumed} parts were finished before and not trained again")
     files = {**trained.files, **accompanying(trained)}
     write_bundle(out, trained.manifest, files, trained.golden)
-    checkpoint.done()
     if report is not None:
         write_report(report, trained, findings)
+    checkpoint.done()
     if not quiet:
         from export.report.summary import summary
 
@@ -152,6 +152,7 @@ def accompanying(trained: Trained) -> dict[str, bytes]:
 
 def write_report(path: Path, trained: Trained, findings: Sequence[Finding]) -> None:
     """Write the page; written aside first, so that there is never half of it."""
+    from export.folder import write_file
     from export.plots.history import plot_history
     from export.quality.findings import lines
     from export.report.page import page
@@ -161,9 +162,7 @@ def write_report(path: Path, trained: Trained, findings: Sequence[Finding]) -> N
         png = Path(folder) / "history.png"
         plot_history(png, m.history, tuple(findings), m.parts)
         text = page(trained, lines(findings), png.read_bytes())
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_file(path, text.encode())
 
 
 def _span(history: History) -> str:

@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from export.models.rehearsal import read_rehearsal
     from export.models.update import update
     from export.progress import Bars
+    from export.quality.findings import examine_station, lines, refuse
     from export.quiet import native_silence
     from export.train_config import load_site
 
@@ -71,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
     if history.channels != tuple(c.name for c in manifest.channels):
         raise TalusError("the site's channels are not in the order of the bundle's: train anew")
     bars = Bars(quiet=args.quiet)
+    station = config.station(wanted.station)
+    findings = examine_station(history, manifest.forecaster.targets, station)
+    for line in lines(findings):
+        bars.note(line)
+    refuse(findings, anew=False)
     try:
         with native_silence():
             importlib.import_module("tensorflow")

@@ -146,17 +146,24 @@ def _judge(
 def _export(
     name: str, candidate: Candidate, m: Material, window: int, progress: Progress
 ) -> Exported:
-    span, net = m.parts.train, candidate.net
-    rows = m.x[span][m.known[span]] if net.hidden else m.cut(span, window)
-    stream = stream_of(rows)
+    net, everything = candidate.net, slice(0, len(m.x))
+
+    def rows_of(span: slice) -> Singles:
+        return m.x[span][m.known[span]] if net.hidden else m.cut(span, window)
+
+    # Integer ranges and the proof come from all there is: what was met after the training part,
+    # a storm perhaps, will be met again, and must not be clipped.
+    rows = rows_of(everything)
+    stream, calm_stream = stream_of(rows), stream_of(rows_of(m.parts.train))
     expected, _ = net.run(stream)
     weights = detection.unit_weights(m, window, candidate.parts)
 
     def scores(y: Singles) -> Floats:
         return _scores(y, stream, weights, candidate)
 
-    off = _differences(expected, stream)[0].astype(np.float64)
-    calm = float(np.sqrt((off**2).mean())) / max(float(np.sqrt((expected**2).mean())), 1e-9)
+    off = _differences(net.run(calm_stream)[0], calm_stream)[0].astype(np.float64)
+    size = float(np.sqrt((expected.astype(np.float64) ** 2).mean()))
+    calm = float(np.sqrt((off**2).mean())) / max(size, 1e-9)
     limits = {
         precision: max(limit, calm * _ROUNDING * (2.0 if precision == "int8" else 1.0))
         if precision in ("dynamic", "int16x8", "int8")

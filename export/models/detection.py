@@ -224,8 +224,8 @@ def judge_detectors(
 ) -> tuple[Verdict, Verdict]:
     """Arm the autoencoder if it is better by more than one standard error, else PCA.
 
-    Rates of the same trials, pair by pair (autoencoder's verdict first); neither is armed where
-    both find nothing.
+    Rates of the same trials, pair by pair (autoencoder's verdict first); one trial alone arms
+    PCA, and neither is armed where both find nothing.
     """
     gain = np.array(autoencoder) - np.array(pca)
     error = float(gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else 0.0
@@ -238,5 +238,6 @@ def judge_detectors(
     if max(mean_ae, mean_pca) <= FALSE_ALARMS:
         neither = Verdict(armed=False, reason=f"neither is worth its false alarms: {said}")
         return neither, neither
-    better = gain.mean() - error > 0.0
+    # One trial tells nothing of chance: then the simpler one.
+    better = len(gain) > 1 and gain.mean() - error > 0.0
     return Verdict(armed=bool(better), reason=said), Verdict(armed=not better, reason=said)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from export.models.folds import Fold
 
 
+FEWEST_FOLDS = 2
+"""Blocks below which a standard error is none: whatever is above 0 by chance would be armed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skill:
     """Errors of one target at one horizon, in its unit.
@@ -140,6 +144,9 @@ def judge_forecaster(
     made = sorted(interpolated.intersection(targets))
     if made and horizon == 1:
         said = f"{', '.join(made)} is interpolated: a skill one step ahead would mean nothing"
+        return Verdict(armed=False, reason=said)
+    if any(len(s.by_fold) < FEWEST_FOLDS for s in longest):
+        said = "one block held back cannot tell skill from luck: train.folds 2 at least"
         return Verdict(armed=False, reason=said)
     worst = min(longest, key=lambda s: s.skill - s.standard_error)
     said = (

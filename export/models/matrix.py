@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from export.models.parity import Row
 
-_HEAD = (
+HEAD = (
     "file", "runtime", "bytes", "p50 us", "drift", "limit", "max error", "saturated",
     "decisions", "verdict",
 )  # fmt: skip
@@ -26,21 +26,21 @@ def over_limit(row: Row) -> bool:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the matrix in aligned columns."""
-    cells = [_HEAD, *(_cells(row) for row in rows)]
-    wide = [max(len(line[i]) for line in cells) for i in range(len(_HEAD))]
+    lines = [HEAD, *(cells(row) for row in rows)]
+    wide = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     return "\n".join(
         "  ".join(
-            text.ljust(wide[i]) if i in (0, 1, len(_HEAD) - 1) else text.rjust(wide[i])
+            text.ljust(wide[i]) if i in (0, 1, len(HEAD) - 1) else text.rjust(wide[i])
             for i, text in enumerate(line)
         ).rstrip()
-        for line in cells
+        for line in lines
     )
 
 
 def markdown(rows: Sequence[Row], title: str) -> str:
     """Return the matrix as a Markdown page."""
-    lines = [f"# {title}", "", _line(_HEAD), _line("---" for _ in _HEAD)]
-    lines += [_line(text.replace("|", "/") for text in _cells(row)) for row in rows]
+    lines = [f"# {title}", "", _line(HEAD), _line("---" for _ in HEAD)]
+    lines += [_line(text.replace("|", "/") for text in cells(row)) for row in rows]
     return "\n".join([*lines, "", NOTE, ""])
 
 
@@ -48,7 +48,8 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row of the matrix in words; figures are left empty where nothing was run."""
     if not row.bundled and not over_limit(row):
         blank = ("",) * 6
         return (row.file, row.runtime, str(row.size_bytes), *blank, f"not run: {row.why}")

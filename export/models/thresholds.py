@@ -14,7 +14,7 @@ from export.models.budget import limit_for
 
 if TYPE_CHECKING:
     from edge.runtime import Model
-    from export.history import History
+    from export.history import Floats, History
     from export.models.artifacts import Exported
     from export.models.material import Material
 
@@ -48,15 +48,22 @@ def set_detector(spec: DetectorSpec, m: Material, model: Model) -> DetectorSpec:
     """Return the spec with a threshold that keeps the budget of false alarms.
 
     From the calibration part, streamed through the shipped artifact by the gateway's own class.
+    The reason says as well how often the part after it, which set nothing, was over.
     """
     detector = Detector(spec, m.features, m.history.channels, model)
-    seen = []
-    for i in range(m.parts.calibration.start, m.parts.calibration.stop):
-        score = detector.score_one(m.x[i] if m.known[i] else None)
-        if score is not None:
-            seen.append(score.value)
-    found = limit_for(np.array(seen), spec.false_alarm_share)
-    return replace(spec, threshold=found.value, reason=f"{spec.reason}; threshold: {found.how}")
+
+    def scores(span: slice) -> Floats:
+        steps = range(span.start, span.stop)
+        each = [detector.score_one(m.x[i] if m.known[i] else None) for i in steps]
+        return np.array([score.value for score in each if score is not None])
+
+    found = limit_for(scores(m.parts.calibration), spec.false_alarm_share)
+    later = scores(m.parts.test)
+    said = f"{spec.reason}; threshold: {found.how}"
+    if len(later):
+        share = float((later >= found.value).mean())
+        said += f"; {share:.2%} of the {len(later)} later ones, held back, reach it"
+    return replace(spec, threshold=found.value, reason=said)
 
 
 def limit(values: list[float], floor: float = 1e-6) -> float:

@@ -21,11 +21,14 @@ from export.quality.units import units
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from edge.config import StationConfig
     from export.history import History
 
 _MOST_LINES = 6
 """Lines told of one channel in a terminal; the rest are counted."""
 _MOST_OF_A_KIND = 3
+_QUIET = ("no_movement", "single_event")
+"""Nothing to train on anew, and no fault of what an existing bundle goes on from."""
 
 
 def examine(
@@ -51,6 +54,18 @@ def examine(
         for each in traces:
             found += _channel(each)
     return tuple(sorted(found, key=lambda f: _place(f, history.channels)))
+
+
+def examine_station(
+    history: History, targets: tuple[str, ...], station: StationConfig
+) -> tuple[Finding, ...]:
+    """Return all that was found, with the quantities and units of a station's channels."""
+    return examine(
+        history,
+        targets,
+        {c.name: c.quantity for c in station.channels},
+        {c.name: c.unit for c in station.channels},
+    )
 
 
 def _channel(each: Trace) -> list[Finding]:
@@ -96,8 +111,16 @@ def _last(findings: list[Finding]) -> str:
     return iso(max(f.end_ms for f in findings))
 
 
-def refuse(findings: Iterable[Finding]) -> None:
-    """Raise TalusError that names every finding of severity "error"; return if there is none."""
-    wrong = [f"{f.kind}: {f.text}" for f in findings if f.severity == "error"]
+def refuse(findings: Iterable[Finding], *, anew: bool = True) -> None:
+    """Raise TalusError that names every finding of severity "error"; return if there is none.
+
+    Where nothing is trained ``anew``, a quiet season is no fault.
+    """
+    wrong = [
+        f"{f.kind}: {f.text}"
+        for f in findings
+        if f.severity == "error" and (anew or f.kind not in _QUIET)
+    ]
     if wrong:
-        raise TalusError("the history cannot be trained on:\n  " + "\n  ".join(wrong))
+        use = "trained on" if anew else "used"
+        raise TalusError(f"the history cannot be {use}:\n  " + "\n  ".join(wrong))

@@ -15,7 +15,7 @@ h1{font-size:1.6rem;margin-bottom:.2rem}
 h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ccc}
 table{border-collapse:collapse;font-size:.88rem;margin:.8rem 0;display:block;overflow-x:auto}
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #e4e4e4;white-space:nowrap}
-th:first-child,td:first-child,td.text{text-align:left;white-space:normal}th{background:#f4f4f2}
+th:first-child,td:first-child,td.text,th.text{text-align:left;white-space:normal}th{background:#f4f4f2}
 .yes{background:#e3f1e3}.no{background:#f7eadf}img{max-width:100%}
 p.note{color:#555;font-size:.9rem}code{background:#f4f4f2;padding:0 .2rem}
 @media (prefers-color-scheme:dark){body{background:#181a1b;color:#ddd}th,code{background:#26292b}
@@ -54,12 +54,16 @@ def table(
     head: Sequence[str], rows: Iterable[Sequence[object]], marks: Sequence[bool | None] = ()
 ) -> str:
     """Return a table; ``marks`` colours a row good or bad (None: neither)."""
-    body = []
+    body, words = [], set[int]()
     for i, row in enumerate(rows):
+        words.update(k for k, value in enumerate(row) if _long(value))
         mark = marks[i] if i < len(marks) else None
         kind = "" if mark is None else f' class="{"yes" if mark else "no"}"'
         body.append(f"<tr{kind}>{''.join(_cell(value) for value in row)}</tr>")
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    top = "".join(
+        f"<th{' class=text' if k in words else ''}>{escape(name)}</th>"
+        for k, name in enumerate(head)
+    )
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
@@ -69,8 +73,12 @@ def picture(png: bytes, alt: str) -> str:
     return f'<p><img alt="{escape(alt)}" src="data:image/png;base64,{data}"></p>'
 
 
+def _long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > 24
+
+
 def _cell(value: object) -> str:
-    kind = ' class="text"' if isinstance(value, str) and len(value) > 24 else ""
+    kind = ' class="text"' if _long(value) else ""
     return f"<td{kind}>{escape(text(value))}</td>"
 
 

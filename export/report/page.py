@@ -6,6 +6,8 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from export.models.matrix import HEAD, NOTE, cells
+from export.quality.finding import lasting
 from export.report import html, pictures
 
 if TYPE_CHECKING:
@@ -77,8 +79,9 @@ def _splits(trained: Trained) -> list[str]:
     ]  # fmt: skip
     said = (
         f"Rolling origin, {wanted.seeds} seeds of {wanted.members} network(s) each: every block is "
-        "forecast by networks that saw nothing after the day before it. What ships is fitted on "
-        "the whole history, its margins and thresholds come from these forecasts."
+        "forecast by networks that saw nothing of it, nor of the longest horizon before it. What "
+        "ships is fitted on the whole history, its margins and thresholds come from these "
+        "forecasts."
     )
     head = ("", "trained from", "to", "judged from", "to", "steps")
     return [html.heading("Splits"), html.table(head, rows), html.paragraph(said, note=True)]
@@ -89,8 +92,11 @@ def _skill(trained: Trained) -> list[str]:
     if not skills:
         return [html.heading("Skill"), html.paragraph("too little history held back to judge")]
     kinds = [kind for kind, _ in skills[0].naive]
+    step_ms = trained.manifest.step_ms
+    units = {c.name: c.unit for c in trained.manifest.channels}
     rows = [
-        (s.target, s.horizon, s.rmse, s.mae, *(dict(s.naive)[k] for k in kinds),
+        (f"{s.target}, {units[s.target]}", f"{s.horizon} ({lasting(s.horizon * step_ms)})",
+         s.rmse, s.mae, *(dict(s.naive)[k] for k in kinds),
          f"{s.skill:+.3f} ± {s.standard_error:.3f}", s.best_naive,
          "  ".join(f"{v:+.2f}" for v in s.by_fold))
         for s in skills
@@ -138,11 +144,11 @@ def _detectors(trained: Trained) -> list[str]:
 def _precision(trained: Trained) -> list[str]:
     note = (
         "Every artifact in every runtime installed here, against the float64 reference over a "
-        "long stream. What is over its limit is not in the bundle."
+        f"long stream. What is over its limit is not in the bundle. {NOTE}"
     )
     return [
         html.heading("Precision"),
-        _records(trained.parity),
+        html.table(HEAD, [cells(row) for row in trained.parity]),
         html.paragraph(note, note=True),
     ]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 mpl.use("Agg")
 
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def forecasts(trained: Trained) -> bytes:
         for fold in m.folds:
             if fold.block.start > rows.start:
                 axis.axvline(m.history.time_ms[fold.block.start].astype("datetime64[ms]"), ls=":")
+        locator = axis.xaxis.get_major_locator()
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axis.set_ylabel(f"{wanted.targets[i]}\n{units[wanted.targets[i]]} / {wanted.horizons[-1]}")
     axes[0].legend(ncol=4, fontsize=8, loc="upper left")
     return _png(figure)
@@ -61,7 +64,7 @@ def skills(trained: Trained) -> bytes:
     kinds = [kind for kind, _ in rows[0].naive] if rows else []
     figure = Figure(figsize=(9.0, 3.0), layout="constrained")
     axis = figure.add_subplot()
-    width = 0.8 / (len(kinds) + 1)
+    width = 0.75 / (len(kinds) + 1)
     for k, name in enumerate(["gru", *kinds]):
         values = [
             (s.rmse if name == "gru" else dict(s.naive)[name]) / max(s.naive_rmse, 1e-12)
