@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.flags import Flag
+from edge.tips import Counted, Counter
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -76,7 +79,15 @@ class ThermalPolynomial:
     gain: float = 1.0
 
 
-Stage = Linear | Polynomial | SteinhartHart | TemperatureTerm | BarometerTerm | ThermalPolynomial
+Stage = (
+    Linear
+    | Polynomial
+    | SteinhartHart
+    | TemperatureTerm
+    | BarometerTerm
+    | ThermalPolynomial
+    | Counter
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,10 @@ class ChannelPlan:
 
 
 class Board:
-    """Latest values that other channels refer to, by ``station/channel``, with their age."""
+    """Latest values that other channels refer to, by ``station/channel``, with their age.
+
+    Counters keep theirs here too.
+    """
 
     def __init__(self, max_age_ms: int) -> None:
         self.max_age_ms = max_age_ms
@@ -107,6 +121,10 @@ class Board:
         if found is None or abs(time_ms - found[0]) > self.max_age_ms:
             return _NAN
         return found[1]
+
+    def latest(self, name: str, default: tuple[int, float]) -> tuple[int, float]:
+        """Return (time_ms, value) of whatever age."""
+        return self._latest.get(name, default)
 
     def snapshot(self) -> dict[str, list[float]]:
         """Return the state as JSON-ready values."""
@@ -156,10 +174,13 @@ class Calibrator:
                 rows.append(_row(place, columns.index(plan.column), plan, station, board, post))
         self._rows = tuple(rows)
         self._blank = [_NAN] * len(plans)
+        self._refused: list[int] = []
 
     def apply(self, values: tuple[float, ...], time_ms: int) -> list[float]:
         """Calibrate one reading."""
         out = self._blank.copy()
+        if self._refused:
+            self._refused = []
         for place, column, gain, offset, curve, low, high, post in self._rows:
             x = values[column]
             if x != x:
@@ -174,7 +195,17 @@ class Calibrator:
                     self._board.post(post, time_ms, y)
             else:
                 self._reject(self._names[place], y)
+                self._refused.append(place)
         return out
+
+    def missing(self, values: list[float]) -> list[tuple[int, Flag]]:
+        """Give what the reading just applied should have held and does not, and why."""
+        refused = self._refused
+        return [
+            (place, Flag.RANGE if place in refused else Flag.MISSING)
+            for place, *_ in self._rows
+            if values[place] != values[place]
+        ]
 
     def _reject(self, channel: str, value: float) -> None:
         reason = "no_reference" if math.isnan(value) else "range"
@@ -193,12 +224,16 @@ def _row(
             assert isinstance(stage, Linear)
             gain, offset = gain * stage.gain, offset * stage.gain + stage.offset
         return place, column, gain, offset, None, low, high, post
-    return place, column, 1.0, 0.0, _chain(plan.stages, station, board), low, high, post
+    return place, column, 1.0, 0.0, _chain(plan, station, board), low, high, post
 
 
-def _chain(stages: tuple[Stage, ...], station: str, board: Board) -> Callable[[float, int], float]:
+def _chain(plan: ChannelPlan, station: str, board: Board) -> Callable[[float, int], float]:
     """Return the composition of all stages as one function of (raw, time_ms)."""
-    steps = [_curve(stage, station, board) for stage in stages]
+    own = full_name(station, plan.name)
+    steps = [
+        Counted(stage, board, own) if isinstance(stage, Counter) else _curve(stage, station, board)
+        for stage in plan.stages
+    ]
 
     def run(x: float, time_ms: int) -> float:
         for step in steps:
@@ -215,6 +250,7 @@ def _curve(stage: Stage, station: str, board: Board) -> Callable[[float, int], f
         return lambda x, _: _horner(stage.coefficients, x * stage.input_scale)
     if isinstance(stage, SteinhartHart):
         return lambda x, _: _thermistor(stage, x)
+    assert not isinstance(stage, Counter)
     name = full_name(station, stage.channel)
     if isinstance(stage, TemperatureTerm):
         return lambda x, t: x + (stage.reference_c - board.value(name, t)) * stage.gain

@@ -70,7 +70,7 @@ def listen(ports: Sequence[PortConfig], listen_s: float) -> list[tuple[PortConfi
     open_ports: list[tuple[Port, Driver, Heard]] = []
     began_s = time.monotonic()
     for config in ports:
-        port = Port(config.device, config.baud)
+        port = Port(config.device, config.baud, frame=config.frame)
         event = port.poll(0)
         opened = event is not None and event.state is PortState.OPENED
         heard = Heard(opened, event.device if event else "", event.reason if event else "")

@@ -6,7 +6,10 @@ import selectors
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from firmware_bridge.drivers.gnss import GnssDriver, GnssFormat
 from firmware_bridge.drivers.lines import LineDriver
+from firmware_bridge.drivers.modbus import ModbusDriver, ModbusPlan
+from firmware_bridge.drivers.sdi12 import Sdi12Driver, Sdi12Plan
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.port import Port, PortState
 
@@ -23,6 +26,12 @@ def make_driver(port: PortConfig) -> Driver:
     """Return the driver that a port's configuration asks for."""
     if port.lines is not None:
         return LineDriver(port.name, port.lines)
+    if isinstance(port.plan, GnssFormat):
+        return GnssDriver(port.name, port.plan)
+    if isinstance(port.plan, ModbusPlan):
+        return ModbusDriver(port.name, port.plan)
+    if isinstance(port.plan, Sdi12Plan):
+        return Sdi12Driver(port.name, port.plan)
     return Tw1Driver(port.name, clock=port.clock)
 
 
@@ -32,8 +41,9 @@ class Intake:
     def __init__(self, config: PortConfig, selector: selectors.BaseSelector) -> None:
         self.name = config.name
         self.driver = make_driver(config)
-        self.port = Port(config.device, config.baud)
+        self.port = Port(config.device, config.baud, frame=config.frame)
         self.state = "closed"
+        self.held = False
         self.latest_ms: int | None = None
         self._selector = selector
         self._watched: int | None = None
@@ -41,6 +51,8 @@ class Intake:
 
     def poll(self, now_ms: int) -> str:
         """Open and close as is due; returns what changed, in words, "" for nothing."""
+        if self.held:
+            return ""
         event = self.port.poll(now_ms)
         if event is not None:
             self.state = event.state.value
@@ -52,7 +64,7 @@ class Intake:
         return "" if event is None else f"port {self.name} ({event.device}): {self.state}"
 
     def tick(self, now_ms: int) -> tuple[list[Reading | Dropped], bool]:
-        """Let deadlines pass, write what is due; gives what came of it, and if anything was done."""
+        """Let deadlines pass, write what is due; gives what came, and if anything was done."""
         items = self.driver.receive(b"", now_ms)
         question = self.driver.write_next(now_ms) if self.port.is_open else b""
         if question:
@@ -78,6 +90,14 @@ class Intake:
             return False
         self._unread = 0
         return True
+
+    def hold(self, *, held: bool) -> None:
+        """Let go of the port while it is in maintenance; after that `poll` opens it again."""
+        if held == self.held:
+            return
+        self.held = held
+        self.close()
+        self.state = "maintenance" if held else "closed"
 
     def _watch(self) -> None:
         fileno = self.port.fileno()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge import calibration as cal
 from edge.manifest import AGGREGATES
+from edge.tips import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ def parse_channel(t: Table) -> ChannelConfig:
     if low >= high:
         t.wrong("high", f"{high:g} must be above low, {low:g}")
     stages = tuple(_stage(s) for s in t.tables("calibration"))
+    if sum(isinstance(stage, Counter) for stage in stages) > 1:
+        t.wrong("calibration", "one counter at most")
     channel = ChannelConfig(
         name=name,
         port=t.text("port"),
@@ -88,6 +91,10 @@ def _stage(t: Table) -> cal.Stage:
         "thermal_polynomial": lambda t: cal.ThermalPolynomial(
             t.text("channel"), t.numbers("coefficients", length=6), t.number("gain", 1.0)
         ),
+        "counter": lambda t: Counter(
+            t.number("max_step", Counter().max_step, low=1.0, high=1e9),
+            t.integer("wraps_at", 0, high=2**53),
+        ),
     }
     kind = t.text("kind", choices=tuple(kinds))
     if kind not in kinds:
@@ -95,5 +102,7 @@ def _stage(t: Table) -> cal.Stage:
     stage = kinds[kind](t)
     if isinstance(stage, cal.Polynomial) and not stage.coefficients:
         t.wrong("coefficients", "at least one needed")
+    if isinstance(stage, Counter) and 0 < stage.wraps_at <= 2 * stage.max_step:
+        t.wrong("wraps_at", f"{stage.wraps_at} must be more than twice max_step")
     t.done()
     return stage

@@ -6,11 +6,33 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.parse_gnss import parse_gnss
+from edge.parse_modbus import parse_modbus
+from edge.parse_sdi12 import parse_sdi12
 from edge.quality import TimeRules
+from firmware_bridge.gnss_plan import GnssFormat
 from firmware_bridge.line_format import MISSING, LineFormat
+from firmware_bridge.modbus_plan import ModbusPlan
+from firmware_bridge.sdi12_plan import Sdi12Plan
+from firmware_bridge.uart_frame import FRAME, FRAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge.fields import Table
+
+Plan = GnssFormat | ModbusPlan | Sdi12Plan
+_NEEDS = {
+    "lines": "column_count, columns = {tilt = 2}, time_column",
+    "gnss": "source, channels",
+    "modbus": "[[port.modbus.device]] with address and channels",
+    "sdi12": "[[port.sdi12.sensor]] with address, command and channels",
+}
+_PARSERS: dict[str, Callable[[Table], Plan | None]] = {
+    "gnss": parse_gnss,
+    "modbus": parse_modbus,
+    "sdi12": parse_sdi12,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +46,23 @@ class PortConfig:
     clock: str
     lines: LineFormat | None
     time: TimeRules
+    frame: str = "8N1"
+    """Data bits, parity, stop bits."""
+    plan: Plan | None = None
+    """What is asked or read of an instrument, where the protocol has a table for it."""
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the columns that its readings can have; None where a node tells them itself."""
+        if self.lines is not None:
+            return tuple(name for name, _ in self.lines.columns)
+        if isinstance(self.plan, GnssFormat):
+            return self.plan.channels
+        if isinstance(self.plan, ModbusPlan):
+            return tuple(name for device in self.plan.devices for name in device.names)
+        if isinstance(self.plan, Sdi12Plan):
+            return tuple(name for sensor in self.plan.sensors for name in sensor.names)
+        return None
 
 
 def parse_port(t: Table) -> PortConfig:
@@ -31,19 +70,11 @@ def parse_port(t: Table) -> PortConfig:
     name = t.text("name")
     if not name or any(c in name for c in " /+#"):
         t.wrong("name", "must be a name without blanks or '/'")
-    protocol = t.text("protocol", choices=("tw1", "lines"))
+    protocol = t.text("protocol", choices=("tw1", *_NEEDS))
     clock = t.text("clock", "sync", choices=("sync", "arrival", "node"))
-    lines = None
-    if protocol == "lines" and not t.has("lines"):
-        what = (
-            "protocol = 'lines' needs this table: column_count, columns = {tilt = 2}, time_column"
-        )
-        t.wrong("lines", f"missing: {what}")
-    elif protocol == "lines":
-        lines = _lines(t.table("lines"))
-    elif t.has("lines"):
-        t.wrong("lines", "only for protocol = 'lines'")
+    lines, plan = _instrument(t, protocol)
     own_time = clock == "node" or (lines is not None and lines.time_column is not None)
+    own_time = own_time or protocol == "gnss"
     skew_s = t.number("max_skew_s", 0.0 if clock == "node" else 86400.0, low=0.0, high=1e9)
     port = PortConfig(
         name=name,
@@ -57,21 +88,46 @@ def parse_port(t: Table) -> PortConfig:
             max_jump_ms=round(t.number("max_jump_s", 30 * 86400.0, low=1.0, high=1e9) * 1000),
             lateness_ms=round(t.number("lateness_s", 0.0, low=0.0, high=1e7) * 1000),
         ),
+        frame=t.text("frame", FRAME, choices=tuple(FRAMES)),
+        plan=plan,
     )
     t.done()
     return port
 
 
+def _instrument(t: Table, protocol: str) -> tuple[LineFormat | None, Plan | None]:
+    """Read the table that the protocol needs; None, and the mistakes noted, where it is wrong."""
+    for name in _NEEDS:
+        if t.has(name) and name != protocol:
+            t.wrong(name, f"only for protocol = {name!r}")
+    if protocol not in _NEEDS:
+        return None, None
+    if not t.has(protocol):
+        what = f"protocol = {protocol!r} needs this table: {_NEEDS[protocol]}"
+        t.wrong(protocol, f"missing: {what}")
+        return None, None
+    table = t.table(protocol)
+    if protocol == "lines":
+        return _lines(table), None
+    return None, _PARSERS[protocol](table)
+
+
+def _column(t: Table, name: str, value: object) -> int | str:
+    """Read the number of a column, or its name in the header."""
+    return t.text(name) if isinstance(value, str) else t.integer(name, high=4095)
+
+
 def _lines(t: Table) -> LineFormat | None:
     columns_table = t.table("columns")
-    columns = [(name, columns_table.integer(name, high=4095)) for name, _ in columns_table.items()]
+    columns = [(name, _column(columns_table, name, value)) for name, value in columns_table.items()]
     if not columns:
         t.wrong("columns", "name the columns to read and their numbers, e.g. {tilt = 2, rain = 5}")
     delimiter = t.text("delimiter", ",")
     time_column = t.integer("time_column", 0, high=4095) if t.has("time_column") else None
     record_column = t.integer("record_column", 0, high=4095) if t.has("record_column") else None
-    count = t.integer("column_count", low=1, high=4096)
-    if not columns or not t.has("column_count"):
+    named = any(isinstance(column, str) for _, column in columns)  # then the header has the count
+    count = t.integer("column_count", *((0,) if named else ()), low=0 if named else 1, high=4096)
+    if not columns or not (named or t.has("column_count")):
         return None
     try:
         lines = LineFormat(

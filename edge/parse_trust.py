@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.errors import BundleError
-from edge.minisign import parse_public_key
 from edge.trust import MAX_KEYS, Trust
+from firmware_bridge.minisign import SignatureError, parse_public_key
 
 if TYPE_CHECKING:
     from edge.fields import Table
@@ -21,7 +20,7 @@ def parse_trust(t: Table) -> Trust:
     for i, text in enumerate(texts[:MAX_KEYS]):
         try:
             keys.append(parse_public_key(text))
-        except BundleError as error:
+        except SignatureError as error:
             t.mistakes.add(f"{t.at('keys')}[{i}]", str(error))
     if given and not 1 <= len(texts) <= MAX_KEYS:
         t.wrong("keys", f"one key, or two while one replaces the other; holds {len(texts)}")

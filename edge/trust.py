@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.errors import BundleError
-from edge.minisign import (
+from firmware_bridge.minisign import (
     MAX_SIGNATURE_BYTES,
     PublicKey,
     Signature,
+    SignatureError,
     parse_signature,
     verify_content,
 )
@@ -54,7 +55,10 @@ def signer(folder: Path, manifest: bytes, trust: Trust) -> str:
             "or sign it with talus-export sign"
         )
     path = str(folder / SIGNATURE_FILE)
-    return verify_content(manifest, signature, trust.keys, path).id
+    try:
+        return verify_content(manifest, signature, trust.keys, path).id
+    except SignatureError as error:
+        raise BundleError(str(error)) from error
 
 
 def read_signature(folder: Path) -> Signature | None:
@@ -69,7 +73,10 @@ def read_signature(folder: Path) -> Signature | None:
             data = file.read(MAX_SIGNATURE_BYTES + 1)
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror or error}: copy the bundle again") from error
-    return parse_signature(data, str(path))
+    try:
+        return parse_signature(data, str(path))
+    except SignatureError as error:
+        raise BundleError(str(error)) from error
 
 
 def signature_text(key_id: str) -> str:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from edge.errors import TalusError
-from edge.minisign import ID_BYTES, LEGACY, UNTRUSTED, PublicKey
+from firmware_bridge.minisign import ID_BYTES, LEGACY, UNTRUSTED, PublicKey
 
 MAX_KEY_FILE_BYTES = 4096
 MAX_PASSWORD_BYTES = 1024

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from edge.bundle import read_manifest
 from edge.errors import TalusError
-from edge.minisign import (
+from edge.trust import ANY_SIGNER, SIGNATURE_FILE
+from firmware_bridge.minisign import (
     ID_BYTES,
     PREHASHED,
     TRUSTED,
@@ -22,7 +23,6 @@ from edge.minisign import (
     parse_signature,
     verify_content,
 )
-from edge.trust import ANY_SIGNER, SIGNATURE_FILE
 
 if TYPE_CHECKING:
     from export.secret_key import SecretKey

@@ -7,7 +7,8 @@ One line a chunk: ms since 1970 when it was read, source, bytes in hex. A chunk 
 that the port was opened: half a frame from before does not belong to what follows. Remarks say
 what else the driver was told: ``# clock 1700000000123 +5000`` that our clock was set, to that time
 and by so many ms; ``# tick 1700000000123 node-1`` that a deadline of it had passed, or it was asked
-what to write.
+what to write; ``# maintenance 1700000000123 node-1 begin`` (or ``end``) that its port was let go of
+for an update of its firmware; ``# order 1700000000123 {...}`` what a person told the gateway.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ FLUSH_MS = 1_000
 
 _CLOCK = "# clock"
 _TICK = "# tick"
+_MAINTENANCE = "# maintenance"
 _CLOCK_SET = re.compile(_CLOCK + r" (\d{1,18}) ([+-]\d{1,18})", re.ASCII)
 _TICKED = re.compile(_TICK + r" (\d{1,18}) ([!-~]{1,64})", re.ASCII)
+_ORDER = "# order"
+_MAINTAINED = re.compile(_MAINTENANCE + r" (\d{1,18}) ([!-~]{1,64}) (begin|end)", re.ASCII)
+_ORDERED = re.compile(_ORDER + r" (\d{1,18}) ([ -~]{1,4200})", re.ASCII)
 _MAX_LINE = 20 + MAX_SOURCE + 2 * MAX_CHUNK_BYTES + 3
 
 
@@ -63,6 +68,27 @@ class Tick:
 
     received_ms: int
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """Maintenance of this source's port began, or ended."""
+
+    received_ms: int
+    source: str
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A person told the gateway to do something; ``text`` says what, in one line."""
+
+    received_ms: int
+    text: str
+
+
+Event = Chunk | ClockSet | Tick | Maintained | Ordered
+"""What a capture holds."""
 
 
 class CaptureWriter:
@@ -98,6 +124,17 @@ class CaptureWriter:
     def tick(self, now_ms: int, source: str) -> None:
         """Note that a driver was called because of the time."""
         self._unflushed += self._file.write(f"{_TICK} {now_ms} {source}\n")
+        self._flush_if_due(now_ms)
+
+    def maintained(self, now_ms: int, source: str, *, begun: bool) -> None:
+        """Note that maintenance of a port began, or ended."""
+        word = "begin" if begun else "end"
+        self._unflushed += self._file.write(f"{_MAINTENANCE} {now_ms} {source} {word}\n")
+        self._flush_if_due(now_ms)
+
+    def ordered(self, now_ms: int, text: str) -> None:
+        """Note what a person told the gateway to do: one line of ASCII."""
+        self._unflushed += self._file.write(f"{_ORDER} {now_ms} {text}\n")
         self._flush_if_due(now_ms)
 
     def _flush_if_due(self, received_ms: int) -> None:
@@ -145,7 +182,7 @@ def is_source(text: str) -> bool:
     return 0 < len(text) <= MAX_SOURCE and text.isascii() and text.isprintable() and " " not in text
 
 
-def read_capture(path: Path | str) -> Iterator[Chunk | ClockSet | Tick]:
+def read_capture(path: Path | str) -> Iterator[Event]:
     """Give the chunks of a capture in order, and what happened between them.
 
     CaptureError, with file and line, at the first line that is damaged or cut short; the chunks
@@ -169,7 +206,7 @@ def read_capture(path: Path | str) -> Iterator[Chunk | ClockSet | Tick]:
             raise CaptureError(f"{path}:1: empty, not even the line {HEADER!r}")
 
 
-def _parse(line: bytes) -> Chunk | ClockSet | Tick | None:
+def _parse(line: bytes) -> Event | None:
     if not line.endswith(b"\n"):
         raise ValueError("longer than a line may be" if len(line) > _MAX_LINE else "cut short")
     text = line.decode("ascii", "replace").rstrip("\r\n")
@@ -191,9 +228,15 @@ def _parse(line: bytes) -> Chunk | ClockSet | Tick | None:
         raise ValueError("the bytes are not in hexadecimal") from None
 
 
-def _parse_remark(text: str) -> ClockSet | Tick | None:
+def _parse_remark(text: str) -> ClockSet | Tick | Maintained | Ordered | None:
     found = _CLOCK_SET.fullmatch(text)
     if found is not None:
         return ClockSet(int(found[1]), int(found[2]))
     found = _TICKED.fullmatch(text)
-    return None if found is None else Tick(int(found[1]), found[2])
+    if found is not None:
+        return Tick(int(found[1]), found[2])
+    found = _MAINTAINED.fullmatch(text)
+    if found is not None:
+        return Maintained(int(found[1]), found[2], found[3] == "begin")
+    found = _ORDERED.fullmatch(text)
+    return None if found is None else Ordered(int(found[1]), found[2])

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HOLD_MS = 2_000
 HOLD_SAMPLES = 512
+AGAIN_MS = 400
+"""So long after a node promised samples, those that did not come are asked for once more."""
 
 _WRAP = 1 << 32
 _HALF = 1 << 31
@@ -23,7 +25,7 @@ _HALF = 1 << 31
 class Filling:
     """What is missing of one node's samples, and what waits for it."""
 
-    __slots__ = ("_held", "_missing", "_next", "_until_ms", "asked")
+    __slots__ = ("_again_ms", "_held", "_missing", "_next", "_until_ms", "asked")
 
     def __init__(self) -> None:
         self._next: int | None = None
@@ -31,6 +33,7 @@ class Filling:
         self._held: dict[int, Reading | Dropped | None] = {}
         self._missing: dict[int, bool] = {}  # index -> asked for
         self._until_ms: int | None = None
+        self._again_ms: int | None = None  # when what was promised and did not come is lost too
         self.asked: Span | None = None
 
     @property
@@ -39,8 +42,10 @@ class Filling:
         return self._next is not None
 
     def due_ms(self) -> int | None:
-        """When what is held leaves, whatever is still missing."""
-        return self._until_ms
+        """When what is held leaves, whatever is still missing, or is asked for once more."""
+        if self._again_ms is None or self._until_ms is None:
+            return self._until_ms
+        return min(self._until_ms, self._again_ms)
 
     def begin(self, index: int, ahead: int, now_ms: int) -> bool:
         """Note that ``index`` came ``ahead`` (> 1) after the last; False if too much is missing."""
@@ -55,8 +60,11 @@ class Filling:
             self._missing[(first + k) % _WRAP] = False
         return True
 
-    def ask(self) -> Span | None:
-        """Give the first run of missing samples not asked for yet."""
+    def ask(self, now_ms: int) -> Span | None:
+        """Give the first run of missing samples not asked for, or promised and lost once more."""
+        if self._again_ms is not None and not now_ms < self._again_ms <= now_ms + AGAIN_MS:
+            self._again_ms = None
+            self._missing = dict.fromkeys(self._missing, False)
         run: list[int] = []
         for index, asked in self._missing.items():
             if asked:
@@ -71,8 +79,9 @@ class Filling:
         self.asked = Span(run[0], run[-1])
         return self.asked
 
-    def gone(self, asked: Span, given: Span | None) -> None:
+    def gone(self, asked: Span, given: Span | None, now_ms: int) -> None:
         """Note that of the samples asked for only those ``given`` will come."""
+        self._again_ms = None if given is None else now_ms + AGAIN_MS
         for k in range(asked.count):
             index = (asked.first + k) % _WRAP
             if given is None or (index - given.first) % _WRAP >= given.count:
@@ -80,8 +89,8 @@ class Filling:
 
     def take(self, index: int, item: Reading | Dropped | None) -> bool:
         """Hold what came (None: it gave nothing), while waiting; False: let it pass at once."""
-        if self._next is None or (index - self._next) % _WRAP >= _HALF:
-            return False
+        if self._next is None or (index - self._next) % _WRAP >= _HALF or index in self._held:
+            return False  # in _held: a node that restarted counts these again
         self._missing.pop(index, None)
         self._held[index] = item
         return True
@@ -101,10 +110,16 @@ class Filling:
                 item = self._held.pop(self._next)
                 if item is not None:
                     found.append(item)
-            self._next = (self._next + 1) % _WRAP
+                self._next = (self._next + 1) % _WRAP
+            else:  # not step by step: a node that lost its count is up to 2**31 ahead
+                self._next = self._after(self._next)
         if not self._held:
             self.reset()
         return found
+
+    def _after(self, index: int) -> int:
+        """Give the next index that is held or missing."""
+        return min((*self._held, *self._missing), key=lambda each: (each - index) % _WRAP)
 
     def give_up(self) -> list[Reading | Dropped]:
         """Give all that is held, in order, and wait no longer."""
@@ -118,11 +133,13 @@ class Filling:
         """Note that our own clock was set by so much."""
         if self._until_ms is not None:
             self._until_ms += step_ms
+        if self._again_ms is not None:
+            self._again_ms += step_ms
 
     def reset(self) -> None:
         """Forget everything: nothing is held and nothing awaited."""
         self._next = None
         self._held.clear()
         self._missing.clear()
-        self._until_ms = None
+        self._until_ms = self._again_ms = None
         self.asked = None

@@ -36,11 +36,16 @@ ERROR = 4
 RESERVED = 8
 
 _HEADER = struct.Struct("<BBHB")
-_PREFIXED_HEADER = struct.Struct("<xBBHB")  # after the first COBS code, which stays in the buffer
 _CRC = struct.Struct("<I")
 _SHORTEST_CHUNK = 1 + _HEADER.size + _CRC.size
 _RESIDUE = 0x2144DF1C
 """CRC-32 of any bytes followed by their own CRC-32."""
+_BEFORE_ZERO = 0x0F6A7026
+"""What CRC-32 starts from so that one zero byte leaves it as it is before the first byte."""
+# Header and payload of a decoded chunk, by its size; its first byte is where the COBS code was.
+_FIELDS = tuple(
+    struct.Struct(f"<xBBHB{max(0, size - _SHORTEST_CHUNK)}s4x") for size in range(MAX_CHUNK + 1)
+)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -106,8 +111,10 @@ def encode(frame: Frame) -> bytes:
 
 
 def _decode(chunk: bytes) -> Frame | BadFrame:
-    """Decode the bytes between two delimiters: 1..MAX_CHUNK of them, none zero."""
+    """Decode the bytes between two delimiters: at least one, none zero."""
     size = len(chunk)
+    if size > MAX_CHUNK:
+        return BadFrame("overflow", MAX_CHUNK + 1)
     buffer = bytearray(chunk)
     at = 0
     try:
@@ -123,12 +130,12 @@ def _decode(chunk: bytes) -> Frame | BadFrame:
         return BadFrame("cobs", size)
     if size < _SHORTEST_CHUNK:
         return BadFrame("short", size)
-    if crc32(buffer[1:]) != _RESIDUE:
+    if crc32(buffer, _BEFORE_ZERO) != _RESIDUE:
         return BadFrame("crc", size)
-    first, kind, seq, boot = _PREFIXED_HEADER.unpack_from(buffer)
+    first, kind, seq, boot, payload = _FIELDS[size].unpack(buffer)
     if first >> 4 != VERSION:
         return BadFrame("version", size)
-    return Frame(VERSION, first & 15, kind, seq, boot, bytes(buffer[6:-4]))
+    return Frame(VERSION, first & 15, kind, seq, boot, payload)
 
 
 class FrameDecoder:
@@ -162,22 +169,19 @@ class FrameDecoder:
         tail = parts.pop()
         found: list[Frame | BadFrame] = []
         for chunk in parts:
-            if not chunk and not self._skipping:
-                self._after_damage = self._joined = False
-                continue
             if self._skipping:
                 self._skipping = self._joined = False
                 self._after_damage = True
-                continue
-            item = (
-                _decode(chunk) if len(chunk) <= MAX_CHUNK else BadFrame("overflow", MAX_CHUNK + 1)
-            )
-            if isinstance(item, Frame):
-                found.append(item)
-                self._after_damage = False
+            elif not chunk:
+                self._after_damage = self._joined = False
             else:
-                self._add_damage(item, found)
-            self._joined = False
+                item = _decode(chunk)
+                if isinstance(item, BadFrame):
+                    self._add_damage(item, found)
+                else:
+                    found.append(item)
+                    self._after_damage = False
+                self._joined = False
         if len(tail) > MAX_CHUNK or self._skipping:
             if not self._skipping:
                 self._add_damage(BadFrame("overflow", MAX_CHUNK + 1), found)

@@ -89,7 +89,7 @@ class Layout:
         self._row = struct.Struct(f"<{bitmap_size}s{packed}")
         if self._struct.size > MAX_PAYLOAD:
             raise ValueError(f"a sample of {self._struct.size} bytes, at most {MAX_PAYLOAD} fit")
-        self.schema = schema_of([each.encode() for each in descriptions])
+        self.schema = schema_of([each.record or each.encode() for each in descriptions])
         self._all_valid = ((1 << count) - 1).to_bytes(bitmap_size, "little")
         # Dividing by 1000 gives 0.123 from 123 exactly as it would be written; x 0.001 does not.
         self._divisors = tuple(10.0 ** max(0, -each.exp10) for each in descriptions)

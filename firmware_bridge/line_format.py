@@ -30,10 +30,14 @@ class LineFormat:
 
     delimiter: str
     """One character, or "whitespace" for any run of blanks and tabs."""
-    columns: tuple[tuple[str, int], ...]
-    """(channel name, zero-based column); the order is that of a reading's values."""
+    columns: tuple[tuple[str, int | str], ...]
+    """(channel name, zero-based column); the order is that of a reading's values.
+
+    Or (channel name, column name) for all of them: then a TOA5 header tells where they are, and
+    lines before the first header are refused.
+    """
     column_count: int
-    """Exact: a line with another count is refused, as it was cut or merged."""
+    """Exact: a line with another count is refused, as it was cut or merged. 0: as the header."""
     time_column: int | None = None
     """None: the time of arrival."""
     time_format: str = "iso"
@@ -53,10 +57,12 @@ class LineFormat:
             len(self.delimiter) != 1 or self.delimiter.isalnum() or self.delimiter in '+-."\r\n'
         ):
             raise ValueError(f"delimiter {self.delimiter!r}: one character that no number has")
-        if not 0 < self.column_count <= MAX_COLUMNS:
-            raise ValueError(f"column_count {self.column_count}: 1..{MAX_COLUMNS}")
         if not self.columns:
             raise ValueError("columns: none given")
+        if self.is_named:
+            self._check_named()
+        elif not 0 < self.column_count <= MAX_COLUMNS:
+            raise ValueError(f"column_count {self.column_count}: 1..{MAX_COLUMNS}")
         self._check_columns()
         if self.encoding != "ascii":
             raise ValueError(f"encoding {self.encoding!r}: only 'ascii' is read")
@@ -65,14 +71,25 @@ class LineFormat:
         if self.time_format not in ("iso", "epoch_s", "epoch_ms"):
             self._try_time_format()
 
+    def _check_named(self) -> None:
+        if not all(isinstance(column, str) and column for _, column in self.columns):
+            raise ValueError("columns: numbers or names of columns, not both")
+        if self.time_column is None and self.record_column is None:
+            raise ValueError("columns: names need time_column or record_column, to know a header")
+        if self.delimiter == "whitespace":
+            raise ValueError("columns: names need a delimiter of one character")
+        if not 0 <= self.column_count <= MAX_COLUMNS:
+            raise ValueError(f"column_count {self.column_count}: 0..{MAX_COLUMNS}")
+
     def _check_columns(self) -> None:
-        used: dict[int, str] = {}
+        used: dict[int | str, str] = {}
+        count = self.column_count or MAX_COLUMNS
         named = [*self.columns, ("time_column", self.time_column)]
         for name, column in [*named, ("record_column", self.record_column)]:
             if column is None:
                 continue
-            if not 0 <= column < self.column_count:
-                raise ValueError(f"{name}: column {column} not in 0..{self.column_count - 1}")
+            if isinstance(column, int) and not 0 <= column < count:
+                raise ValueError(f"{name}: column {column} not in 0..{count - 1}")
             if column in used:
                 raise ValueError(f"{name}: column {column} is already {used[column]}")
             used[column] = name
@@ -89,6 +106,11 @@ class LineFormat:
             raise ValueError(f"time_format {self.time_format!r}: {error}") from None
         if not same:
             raise ValueError(f"time_format {self.time_format!r}: lacks a part of date or time")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a header tells where the columns are."""
+        return any(isinstance(column, str) for _, column in self.columns)
 
     @property
     def names(self) -> tuple[str, ...]:

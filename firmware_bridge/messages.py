@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from zlib import crc32
 
@@ -94,6 +94,8 @@ class Description:
     channel: Channel
     dtype: DType
     exp10: int
+    record: bytes = field(default=b"", compare=False, repr=False)
+    """The payload as it came: the schema is made of it, whatever of it is understood here."""
 
     def encode(self) -> bytes:
         """Give the payload, which is also the record the schema is computed of."""
@@ -144,7 +146,7 @@ def decode_description(payload: bytes) -> Description | Malformed:
         high,
         period_ms,
     )
-    return Description(index, count, channel, DType(dtype), exp10)
+    return Description(index, count, channel, DType(dtype), exp10, bytes(payload))
 
 
 _DTYPES = frozenset(int(dtype) for dtype in DType)

@@ -1,13 +1,12 @@
 """A serial port that may vanish and return: states as values, nothing blocks. POSIX only.
 
-The only module that imports pyserial. The loop calls `poll` at least a few times a second, `read`
-when `fileno` is readable, and `write` with what the driver wants to say.
+Beside `devices` the only module that imports pyserial. The loop calls `poll` at least a few times a
+second, `read` when `fileno` is readable, and `write` with what the driver wants to say.
 """
 
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import termios
 from contextlib import suppress
@@ -15,6 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 import serial  # type: ignore[import-untyped, unused-ignore]
+
+from firmware_bridge.devices import find
+from firmware_bridge.uart_frame import FRAME, FRAMES
 
 READ_BYTES = 4096
 """Most that one `read` gives."""
@@ -47,10 +49,11 @@ class PortEvent:
 
 
 class Port:
-    """One serial device, by path or by a pattern such as /dev/serial/by-id/*FTDI*.
+    """One serial device, by path, by a pattern such as /dev/serial/by-id/*FTDI*, or usb:SERIAL.
 
-    8N1, no flow control, exclusive. Reopened with a backoff from `open_retry_ms` doubling to
-    `open_retry_max_ms`, so a device that returns is in use again within that and one poll.
+    8N1 unless ``frame`` says another, no flow control, exclusive. Reopened with a backoff from
+    `open_retry_ms` doubling to `open_retry_max_ms`, so a device that returns is in use again within
+    that and one poll.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class Port:
         device: str,
         baud: int = 115_200,
         *,
+        frame: str = FRAME,
         open_retry_ms: int = OPEN_RETRY_MS,
         open_retry_max_ms: int = OPEN_RETRY_MAX_MS,
     ) -> None:
         self.device = device
         self.baud = baud
+        self._frame = FRAMES[frame]
         self._retry_first_ms = open_retry_ms
         self._retry_max_ms = open_retry_max_ms
         self._retry_ms = open_retry_ms
@@ -95,7 +100,7 @@ class Port:
         # A due time further off than any wait means that our clock was set back.
         if self._due_ms is not None and now_ms < self._due_ms <= now_ms + self._retry_max_ms:
             return None
-        device, reason = self._find()
+        device, reason = find(self.device)
         if not reason:
             reason = self._open(device)
         if not reason:
@@ -111,28 +116,38 @@ class Port:
         self._due_ms = now_ms + self._retry_ms
         self._retry_ms = min(2 * self._retry_ms, self._retry_max_ms)
 
-    def _find(self) -> tuple[str, str]:
-        """Give the device and, if there is not exactly one, the reason."""
-        if not glob.has_magic(self.device):
-            return self.device, ""
-        matches = sorted(glob.glob(self.device))
-        if len(matches) == 1:
-            return matches[0], ""
-        if not matches:
-            return self.device, "no device matches: is it plugged in? (ls /dev/serial/by-id)"
-        return self.device, f"matches {len(matches)} devices: {', '.join(matches[:4])}; name one"
-
     def _open(self, device: str) -> str:
         """Open the device; gives the reason if that failed."""
         try:
             self._serial = serial.Serial(
-                device, self.baud, timeout=0, write_timeout=0, exclusive=True
+                device, self.baud, *self._frame, timeout=0, write_timeout=0, exclusive=True
             )
         except (OSError, ValueError, termios.error) as error:
             return _reason(_errno(error), str(error))
         self._opened_as = device
         self._due_ms = None
         self._held = b""
+        return ""
+
+    def tune(self, baud: int, frame: str = FRAME) -> str:
+        """Go on at another speed, what has arrived forgotten; gives the reason if that failed.
+
+        Without closing: that drops DTR, which restarts some nodes.
+        """
+        if self._serial is None:
+            return "is closed"
+        port, names = self._serial, ("baudrate", "bytesize", "parity", "stopbits")
+        before = [getattr(port, name) for name in names]
+        try:
+            for name, value in zip(names, (baud, *FRAMES[frame]), strict=True):
+                setattr(port, name, value)
+            port.reset_input_buffer()
+        except (OSError, ValueError, termios.error) as error:
+            for name, value in zip(names, before, strict=True):
+                with suppress(OSError, ValueError, termios.error):  # the last sets them all
+                    setattr(port, name, value)
+            return _reason(_errno(error), str(error))
+        self.baud, self._frame, self._held = baud, FRAMES[frame], b""
         return ""
 
     def read(self, limit: int = READ_BYTES) -> bytes:
@@ -203,4 +218,6 @@ def _reason(number: int | None, text: str) -> str:
         return "held by another process: find it with 'fuser' or 'lsof' and stop it"
     if number in (errno.ENOTTY, errno.EISDIR):
         return "is not a serial port"
+    if number == errno.EINVAL:
+        return "cannot have this baud rate, or these data bits, parity and stop bits"
     return text

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ import edge
 from export.local_broker import Mosquitto, mosquitto_path
 
 PATIENCE_S = 60.0
+_TOOLS = {
+    "cc": "C counterpart of TW1",
+    "clang": "its fuzzing, and it under a second compiler",
+    "arm-none-eabi-gcc": "its size, the node for Cortex-M3",
+    "qemu-system-arm": "that node against the gateway's port",
+    "avr-gcc": "the sketch for Arduino",
+}
 
 
 def pytest_report_header() -> list[str]:
@@ -29,6 +37,12 @@ def pytest_report_header() -> list[str]:
         lines.append("NOT TESTED: no mosquitto here (apt install mosquitto)")
     if shutil.which("minisign") is None:
         lines.append("NOT TESTED: no minisign here (apt install minisign); fixed vectors are")
+    for tool, what in _TOOLS.items():
+        if shutil.which(tool) is None:
+            lines.append(f"NOT TESTED: no {tool} here: {what}")
+    for module in ("pyubx2", "pynmeagps", "smpclient"):
+        if find_spec(module) is None:
+            lines += [f"NOT TESTED: no {module} here (pip install 'talus-edge[gnss,mcuboot]')"]
     return lines
 
 

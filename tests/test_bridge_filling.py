@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.commands import RESEND, Refusal
 from firmware_bridge.drivers.tw1 import Tw1Driver
-from firmware_bridge.filling import HOLD_MS, HOLD_SAMPLES
+from firmware_bridge.filling import AGAIN_MS, HOLD_MS, HOLD_SAMPLES
 from firmware_bridge.framing import ERROR, RESPONSE, Frame, FrameDecoder, encode
 from firmware_bridge.reading import Channel, Dropped, Quantity, Reading, Unit
 from firmware_bridge.sim_node import KEPT, SimulatedNode, describe
@@ -67,6 +67,25 @@ def test_a_gap_is_asked_for_and_filled_in_order() -> None:
     assert line.sequences == list(range(10))
     assert line.driver.health().gaps == 0
     assert line.node.resent == 3
+
+
+def test_what_is_lost_again_on_its_way_is_asked_for_once_more() -> None:
+    line = Line()
+    for i in range(6):
+        line.sample(lost=i in (2, 3))
+    question = line.ask(answered=False)
+    answers = line.node.receive(question).split(b"\0\0")  # the promise, sample 2, sample 3
+    line.items += line.driver.receive(answers[0] + b"\0\0" + answers[2] + b"\0", line.now_ms)
+    assert line.sequences == [0, 1]
+    assert line.ask() == b""  # it may still come
+    due_ms = line.driver.due_ms(line.now_ms)
+    assert due_ms is not None
+    assert due_ms <= line.now_ms + AGAIN_MS
+    line.now_ms += AGAIN_MS
+    while line.ask():
+        pass
+    assert line.sequences == list(range(6))
+    assert line.driver.health().gaps == 0
 
 
 def test_the_gap_may_be_where_the_numbers_wrap() -> None:
@@ -193,3 +212,27 @@ def test_whatever_is_lost_the_order_holds_and_the_accounts_balance(
     order = [(sequence - start) % WRAP for sequence in line.sequences]
     assert order == sorted(set(order))
     assert len(order) + line.driver.health().gaps == (line.node.sample_index - start) % WRAP
+
+
+def test_a_node_that_loses_its_count_behind_a_gap_holds_nothing_up() -> None:
+    line = Line()
+    line.sample()
+    line.sample(lost=True)
+    line.sample()  # held: 1 is missing
+    line.node.sample_index = 2_000_000_000
+    line.sample()  # too far ahead to be asked for; held behind 2
+    line.node._kept.clear()
+    line.ask()  # the node has 1 no longer: what is held leaves, and not index by index
+    assert line.sequences == [0, 2, 2_000_000_000]
+
+
+def test_a_node_that_restarts_and_counts_again_behind_a_gap_loses_none() -> None:
+    line = Line()
+    line.sample()
+    line.sample(lost=True)
+    line.sample()  # held: 1 is missing
+    line.items += line.driver.receive(line.node.reboot(), line.now_ms)
+    line.node.sample_index = 2
+    line.sample()  # 2 once more, of the next boot
+    line.wait(HOLD_MS + 1)
+    assert sorted(line.sequences) == [0, 2, 2]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import struct
+from zlib import crc32
+
+import pytest
+
 from firmware_bridge.drivers.tw1 import Tw1Driver
+from firmware_bridge.interview import Interview
+from firmware_bridge.messages import Description, Hello, decode_description
 from firmware_bridge.reading import Channel, Dropped, Quantity, Reading, Unit
 from firmware_bridge.samples import HELD
 from firmware_bridge.sim_node import SimulatedNode, describe
@@ -59,3 +67,32 @@ def test_a_node_with_a_new_layout_loses_nothing_either() -> None:
     readings = [item for item in items if isinstance(item, Reading)]
     assert [reading.sequence for reading in readings] == list(range(50, 100))
     assert {reading.channels for reading in readings} == {("tilt_0", "tilt_1", "tilt_2")}
+
+
+def _record(
+    i: int, n: int, quantity: int, unit: int, low: float, high: float, name: bytes
+) -> bytes:
+    return struct.pack("<BBBBBbIff", i, n, quantity, unit, 1, -3, 1000, low, high) + name
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        _record(0, 1, 200, 3, -1.0, 1.0, b"new_sensor"),  # a quantity of newer firmware
+        _record(0, 1, 2, 99, -1.0, 1.0, b"new_unit"),
+        _record(0, 1, 2, 3, 0.0, 0.0, b"no_bounds"),
+        _record(0, 1, 2, 3, math.nan, math.nan, b"no_bounds"),
+        _record(0, 1, 2, 3, -2147483.6, 2147483.6, b"wide"),
+        _record(0, 1, 2, 3, -1.0, 1.0, b"padded" + bytes(10)),
+    ],
+)
+def test_a_node_is_understood_whatever_of_its_records_we_do_not_know(record: bytes) -> None:
+    """The schema is made of the records as they came, and not of what we make of them."""
+    schema = crc32(record) & 0xFFFF
+    interview = Interview()
+    interview.take_hello(Hello(1, bytes(8), (1, 0, 0), bytes(8), schema, 253, 0), 0)
+    description = decode_description(record)
+    assert isinstance(description, Description)
+    assert interview.take_description(description, 0) is None
+    assert interview.layout is not None
+    assert interview.layout.schema == schema

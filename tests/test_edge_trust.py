@@ -21,10 +21,10 @@ from edge.config import RuntimeConfig, load_config
 from edge.counters import keep_counters, read_counters
 from edge.errors import BundleError, ConfigError
 from edge.gateway import Gateway
-from edge.minisign import PublicKey
 from edge.trust import ANY_SIGNER, SIGNATURE_FILE, Trust
 from export.secret_key import SecretKey, make_key
 from export.signing import sign_bundle
+from firmware_bridge.minisign import PublicKey
 
 ANY = RuntimeConfig(("onnxruntime",), "auto")
 KEY, OTHER = make_key(), make_key()

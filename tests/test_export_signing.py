@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from edge.bundle import read_manifest
 from edge.errors import BundleError, TalusError
-from edge.minisign import parse_public_key, parse_signature, verify_content
 from edge.trust import ANY_SIGNER, SIGNATURE_FILE, Trust
 from export.__main__ import main
 from export.secret_key import (
@@ -33,6 +32,7 @@ from export.secret_key import (
     unlock,
 )
 from export.signing import raised, sign_bundle, sign_content
+from firmware_bridge.minisign import parse_public_key, parse_signature, verify_content
 
 needs_minisign = pytest.mark.skipif(
     not shutil.which("minisign"), reason="NOT TESTED: no minisign here"

@@ -1,5 +1,7 @@
 """The driver for loggers that send delimited lines (CSV, Campbell TOA5 tables, blank-separated).
 
+The lines of a TOA5 header are let pass wherever they come; where columns are given by name, they
+tell which is which, and a table that has changed is read anew or refused ("schema").
 Lines end in LF, CR or both. They carry no checksum: a bit flip that leaves a digit a digit gives a
 wrong value, and only the quality limits of the gateway can tell. Prefer TW1 where one can choose.
 """
@@ -11,6 +13,7 @@ from collections import Counter
 
 from firmware_bridge.line_format import MAX_LINE, LineFormat
 from firmware_bridge.reading import Dropped, LinkHealth, Reading
+from firmware_bridge.toa5 import Toa5Header, places
 
 REMEMBERED_RECORDS = 64
 """Lines back, among which one that comes again is known as a duplicate."""
@@ -34,7 +37,10 @@ class LineDriver:
         self._format = format
         self._names = format.names
         self._delimiter = None if format.delimiter == "whitespace" else format.delimiter
-        self._indices = [column for _, column in format.columns]
+        self._indices = [column for _, column in format.columns if isinstance(column, int)]
+        self._column_count = -1 if format.is_named else format.column_count
+        self._header = Toa5Header()
+        self._unmapped = "no TOA5 header has come yet" if format.is_named else ""
         self._missing = frozenset(format.missing)
         self._missing_numbers = frozenset(map(_missing_number, format.missing)) - {None}
         self._read_time = format.time_reader()
@@ -105,15 +111,48 @@ class LineDriver:
             self._ignored["comment"] += 1
             return None
         fields = text.split(self._delimiter)
-        if len(fields) != self._format.column_count:
-            reason = "partial" if self._joined else "columns"
-            detail = f"{len(fields)} columns, not {self._format.column_count}: "
-            return self._drop(reason, detail + text[:_DETAIL_LENGTH], now_ms, size)
+        if len(fields) != self._column_count:
+            return self._misfit(text, len(fields), now_ms)
         if '"' in text:
             fields = list(map(_unquoted, fields))
         return self._take_fields(text, fields, now_ms)
 
-    def _take_fields(self, text: str, fields: list[str], now_ms: int) -> Reading | Dropped:
+    def _misfit(self, text: str, count: int, now_ms: int) -> Dropped | None:
+        """Refuse a line that is not of the layout, unless it is of a header."""
+        reason, why = "columns", f"{count} columns, not {self._column_count}"
+        if self._unmapped:
+            reason, why = "schema", self._unmapped
+        if self._joined:
+            reason = "partial"
+        return self._refuse(reason, f"{why}: {text[:_DETAIL_LENGTH]}", text, now_ms)
+
+    def _refuse(self, reason: str, detail: str, text: str, now_ms: int) -> Dropped | None:
+        if self._is_header(text):
+            return None
+        return self._drop(reason, detail, now_ms, len(text))
+
+    def _is_header(self, text: str) -> bool:
+        """Take a line of a TOA5 header; new names may lead to another layout."""
+        kind = "" if self._delimiter is None else self._header.take(text, self._delimiter)
+        if kind == "names" and self._format.is_named:
+            self._map(self._header.names)
+        self._ignored["header"] += bool(kind)
+        return bool(kind)
+
+    def _map(self, names: tuple[str, ...]) -> None:
+        format_ = self._format
+        found = places(names, tuple(str(column) for _, column in format_.columns))
+        self._unmapped = found if isinstance(found, str) else ""
+        if format_.column_count not in (0, len(names)):
+            self._unmapped = f"the header has {len(names)} columns, not {format_.column_count}"
+        elif max(format_.time_column or 0, format_.record_column or 0) >= len(names):
+            self._unmapped = "time_column or record_column is not in the header"
+        if self._unmapped or isinstance(found, str):
+            self._column_count = -1  # no line has so many
+        else:
+            self._indices, self._column_count = found, len(names)
+
+    def _take_fields(self, text: str, fields: list[str], now_ms: int) -> Reading | Dropped | None:
         format_ = self._format
         time_ms = now_ms
         if format_.time_column is not None:
@@ -121,13 +160,13 @@ class LineDriver:
                 time_ms = self._read_time(fields[format_.time_column].strip())
             except (ValueError, OverflowError) as error:
                 detail = f"{fields[format_.time_column][:_DETAIL_LENGTH]!r}: {error}"
-                return self._drop("time", detail[: 3 * _DETAIL_LENGTH], now_ms, len(text))
+                return self._refuse("time", detail[: 3 * _DETAIL_LENGTH], text, now_ms)
         record = -1
         if format_.record_column is not None:
             number = fields[format_.record_column].strip()
             if not number.isdecimal() or len(number) > 18:
                 detail = f"record number {number[:_DETAIL_LENGTH]!r}"
-                return self._drop("record", detail, now_ms, len(text))
+                return self._refuse("record", detail, text, now_ms)
             record = int(number)
             if self._seen_before(record, text):
                 return self._drop("duplicate", f"record {record}", now_ms, len(text))
@@ -198,7 +237,7 @@ class LineDriver:
             battery_mv=None,
             node_uid=None,
             firmware=None,
-            ignored=tuple(sorted(self._ignored.items())),
+            ignored=tuple(sorted((+self._ignored).items())),
         )
 
 

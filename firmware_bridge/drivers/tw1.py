@@ -153,17 +153,17 @@ class Tw1Driver:
         if self._interview.hello is None:
             return b""
         if self._resend is None and self._samples.filling.waiting:
-            self._ask_for_lost()
+            self._ask_for_lost(now_ms)
         asked = self._asking.next_frame(now_ms)
         if isinstance(asked, Answer):
-            self._take_answer(asked)
+            self._take_answer(asked, now_ms)
             asked = None
         if asked is None and self._syncing is not None:
             asked = self._syncing.next_frame(now_ms)
         return b"" if asked is None else encode(asked)
 
-    def _ask_for_lost(self) -> None:
-        span = self._samples.filling.ask()
+    def _ask_for_lost(self, now_ms: int) -> None:
+        span = self._samples.filling.ask(now_ms)
         if span is None:
             return
         ticket = self._asking.put(RESEND, span.encode(), _RESEND_TRIES)
@@ -231,9 +231,9 @@ class Tw1Driver:
         if answer is None:
             self._ignored["answer"] += 1  # of a question put twice
             return None
-        return self._take_answer(answer)
+        return self._take_answer(answer, now_ms)
 
-    def _take_answer(self, answer: Answer) -> Malformed | None:
+    def _take_answer(self, answer: Answer, now_ms: int) -> Malformed | None:
         if self._resend is None or answer.ticket != self._resend[0]:
             self._answers.append(answer)
             return None
@@ -242,7 +242,7 @@ class Tw1Driver:
         if answer.code == Refusal.UNKNOWN:
             self._samples.fillable = False
         malformed = given if isinstance(given, Malformed) else None
-        self._samples.filling.gone(span, given if isinstance(given, Span) else None)
+        self._samples.filling.gone(span, given if isinstance(given, Span) else None, now_ms)
         return malformed
 
     def _take_message(self, message: Hello | Description | Stats, now_ms: int) -> Malformed | None:

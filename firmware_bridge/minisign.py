@@ -13,8 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.ed25519 import is_sound_key, verify
-from edge.errors import BundleError
+from firmware_bridge.ed25519 import is_sound_key, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +24,10 @@ UNTRUSTED = "untrusted comment: "
 TRUSTED = "trusted comment: "
 LEGACY, PREHASHED = b"Ed", b"ED"
 ID_BYTES = 8
+
+
+class SignatureError(ValueError):
+    """A key or signature that must not be used; the text says what is wrong and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class PublicKey:
 
     @property
     def text(self) -> str:
-        """The one line that stands in ``[trust] keys`` and in a .pub file."""
+        """The one line that stands in a configuration and in a .pub file."""
         return base64.b64encode(LEGACY + self.number + self.key).decode()
 
 
@@ -67,24 +70,24 @@ def key_id(number: bytes) -> str:
 
 
 def parse_public_key(text: str) -> PublicKey:
-    """Parse the base64 line of a public key. Raises BundleError that says what is wrong."""
+    """Parse the base64 line of a public key. Raises SignatureError that says what is wrong."""
     text = text.strip()
     if len(text) > MAX_KEY_CHARACTERS:
-        raise BundleError("far too long for a public key: the one line RW... of the .pub file")
+        raise SignatureError("far too long for a public key: the one line RW... of the .pub file")
     if not text.startswith("RW"):
         what = "is not a minisign public key: it starts with RW (the second line of the .pub file)"
-        raise BundleError(f"{text[:12]!r} {what}")
+        raise SignatureError(f"{text[:12]!r} {what}")
     data = _decoded(text, 2 + ID_BYTES + 32)
     if data is None or data[:2] != LEGACY:
-        raise BundleError(f"'{text[:12]}...' is cut off or mistyped: copy the whole line again")
+        raise SignatureError(f"'{text[:12]}...' is cut off or mistyped: copy the whole line again")
     key = PublicKey(data[2:10], data[10:])
     if not is_sound_key(key.key):
-        raise BundleError(f"'{text[:12]}...' is no key that can sign anything: copy it again")
+        raise SignatureError(f"'{text[:12]}...' is no key that can sign anything: copy it again")
     return key
 
 
 def parse_signature(data: bytes, document: str) -> Signature:
-    """Parse a .minisig file. Raises BundleError that names ``document`` and what is wrong."""
+    """Parse a .minisig file. Raises SignatureError that names ``document`` and what is wrong."""
     if len(data) > MAX_SIGNATURE_BYTES:
         raise _unfit(document, f"larger than {MAX_SIGNATURE_BYTES} bytes")
     try:
@@ -112,14 +115,14 @@ def parse_signature(data: bytes, document: str) -> Signature:
 def verify_content(
     content: bytes, signature: Signature, keys: Iterable[PublicKey], document: str
 ) -> PublicKey:
-    """Return the key of ``keys`` that signed content and comment. Raises BundleError if none."""
+    """Return the key of ``keys`` that signed content and comment. Raises SignatureError if none."""
     known = tuple(keys)
     named = [key for key in known if key.number == signature.number]
     if not named:
         trusted = " and ".join(key.id for key in known) or "no key"
-        raise BundleError(
+        raise SignatureError(
             f"{document}: signed by key {signature.id}, trusted is {trusted}: "
-            "sign the bundle with a trusted key, or put the new public key into [trust] keys"
+            "sign it with a trusted key, or trust the new one ([trust] keys; talus-flash --key)"
         )
     signed = hashlib.blake2b(content).digest() if signature.prehashed else content
     comment = signature.signature + signature.trusted_comment.encode()
@@ -127,13 +130,13 @@ def verify_content(
         if verify(key.key, signed, signature.signature):
             if verify(key.key, comment, signature.global_signature):
                 return key
-            raise BundleError(
+            raise SignatureError(
                 f"{document}: the trusted comment was changed after signing: "
-                "copy the bundle again, or sign it again"
+                "copy it again, or sign it again"
             )
-    raise BundleError(
+    raise SignatureError(
         f"{document}: is not the signature of this content: it was changed after signing, or the "
-        f"key is not {signature.id}: copy the bundle again, or sign it again"
+        f"key is not {signature.id}: copy it again, or sign it again"
     )
 
 
@@ -146,7 +149,7 @@ def _decoded(text: str, size: int) -> bytes | None:
     return data if len(data) == size and base64.b64encode(data).decode() == text else None
 
 
-def _unfit(document: str, why: str) -> BundleError:
-    return BundleError(
-        f"{document}: not a minisign signature: {why}: copy the bundle again, or sign it again"
+def _unfit(document: str, why: str) -> SignatureError:
+    return SignatureError(
+        f"{document}: not a minisign signature: {why}: copy it again, or sign it again"
     )

@@ -12,9 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.ed25519 import is_sound_key, verify
-from edge.errors import BundleError
-from edge.minisign import MAX_SIGNATURE_BYTES, parse_public_key, parse_signature, verify_content
+from firmware_bridge.ed25519 import is_sound_key, verify
+from firmware_bridge.minisign import (
+    MAX_SIGNATURE_BYTES,
+    SignatureError,
+    parse_public_key,
+    parse_signature,
+    verify_content,
+)
 
 # Made by minisign 0.11.
 KEY = "RWQ46Cx73f062a/Gw3F/IBCrfKzo+phNKdFr5zfDmjp7HZq/rM9BOUSm"
@@ -58,7 +63,7 @@ RFC_8032 = [
 
 def refusal(content: bytes, text: bytes, *keys: str) -> str:
     trusted = [parse_public_key(key) for key in keys]
-    with pytest.raises(BundleError) as caught:
+    with pytest.raises(SignatureError) as caught:
         verify_content(content, parse_signature(text, "m.minisig"), trusted, "m.minisig")
     return str(caught.value)
 
@@ -185,7 +190,7 @@ def test_what_is_wrong_with_a_signature_file_is_said(text: bytes, said: str) -> 
     ],
 )
 def test_what_is_wrong_with_a_public_key_is_said(text: str, said: str) -> None:
-    with pytest.raises(BundleError, match=said):
+    with pytest.raises(SignatureError, match=said):
         parse_public_key(text)
 
 
