@@ -1,14 +1,17 @@
-"""The alarm of one station: set points, deadband, on-delay, off-delay, levels 0-4 and NO-DATA.
+"""The alarm of one station: levels 0-4 and NO-DATA, latched, acknowledged, shelved, tried out.
 
 States, after ISA-18.2 / IEC 62682:
 
-    level L rises  when a score has stood at or above set point L for on_delay
-    level L falls  when all scores have stood below set point L x (1 - deadband) for off_delay
-    silence        changes ``silent``; it never lowers a level, and stops the off-delay clocks:
-                   they run only while every score ever seen is there
-    NO-DATA        while every armed score is silent; the level held is reported beside it
+    level          the higher of what the bundle's scores (`score_level`) and the rules ask for
+    latched        from the latch level on a level stays until somebody acknowledges it
+    acknowledged   somebody has seen it; it falls as soon as nothing asks for it any more
+    shelved        a rule, or "models", asks for nothing until a time that is always stated
+    drill          an event that is marked as one; it changes no state
+    silence        changes ``silent``; it never lowers a level
+    NO-DATA        while everything armed is silent; the level held is reported beside it
+    maintenance    begins and ends with a change of its own; like silence it never lowers a level
 
-Times are those of the readings.
+Levels follow the times of the readings alone, whenever these arrive.
 """
 
 from __future__ import annotations
@@ -16,15 +19,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge.score_level import TOP, ScoreLevel
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge.config import AlarmConfig
+    from edge.evidence import Tripped
     from edge.score import Score
 
 LEVELS = ("normal", "attention", "caution", "warning", "alarm")
-_TOP = len(LEVELS) - 1
-_NEVER: list[int | None] = [None] * _TOP
-_BY_CHANNEL = ("velocity", "forecast", "residual")
-"""Kinds that score every target; a detector gives one score and names a channel to blame."""
+MODELS = "models"
+"""What the scores of the bundle are shelved as."""
+NEVER_LATCHED = 5
+MAX_SHELVED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,57 +54,93 @@ class AlarmChange:
     reason: str
     evidence: tuple[Score, ...]
     bundle: str
+    maintenance: tuple[str, ...] = ()
+    """Channels whose port is in maintenance: their silence is expected."""
+    kind: str = "level"
+    """"level", "silence", "maintenance", "acknowledged", "shelved", "drill" or "quality"."""
+    rules: tuple[Tripped, ...] = ()
+    """Rules that stand, highest first, with what they see."""
+    latched: bool = False
+    acknowledged_by: str = ""
+    shelved: tuple[tuple[str, int], ...] = ()
+    """(rule or "models", until when, ms)."""
+    ages_ms: tuple[tuple[str, int], ...] = ()
+    """(channel, how long ago it was last heard)."""
 
 
 class Alarm:
     """The state machine of one station."""
 
-    def __init__(self, station: str, rules: AlarmConfig, bundle: str) -> None:
+    def __init__(
+        self, station: str, rules: AlarmConfig, bundle: str, latch_level: int = NEVER_LATCHED
+    ) -> None:
         self._station = station
         self._rules = rules
         self._bundle = bundle
-        self._ceiling = dict(rules.ceiling)
+        self._latch_level = latch_level
+        self._scores = ScoreLevel(rules)
         self.level = 0
+        self.ruled = 0
+        """What the rules ask for."""
         self.silent: tuple[str, ...] = ()
         self.no_data = False
-        self._above: list[int | None] = [None] * _TOP
-        self._below: list[int | None] = [None] * _TOP
-        self._seen: set[tuple[str, str]] = set()
+        self.maintenance: tuple[str, ...] = ()
+        self.latched = False
+        self.acknowledged_by = ""
+        self.shelved: dict[str, int] = {}
+        """Until when, ms of arrival, by rule or "models"."""
+        self.ages: Callable[[int], tuple[tuple[str, int], ...]] = lambda _: ()
+        self.standing: Callable[[], tuple[Tripped, ...]] = lambda: ()
         self._count = 0
         self._time_ms = 0
 
     def restart_clocks(self) -> None:
         """Stop all delay clocks: the time line broke, durations across the break mean nothing."""
-        self._above = [None] * _TOP
-        self._below = [None] * _TOP
+        self._scores.restart_clocks()
 
     def forget_scores(self) -> None:
         """Forget which scores there were: another bundle has others. The level is kept."""
-        self._seen = set()
+        self._scores.forget()
         self.silent = ()
-        self.restart_clocks()
 
     def update(
         self, time_ms: int, received_ms: int, scores: tuple[Score, ...]
     ) -> AlarmChange | None:
-        """Take the scores of one grid step; scores in shadow are passed over."""
+        """Take the scores of one grid step."""
         self._time_ms = time_ms
-        top = self._clock(time_ms, scores)
-        if not self.level and self._above == _NEVER:
+        self._scores.update(time_ms, scores)
+        return self._settle(received_ms, scores)
+
+    def rule(self, time_ms: int, received_ms: int, level: int) -> AlarmChange | None:
+        """Take the level that the rules ask for."""
+        self._time_ms = time_ms
+        self.ruled = level
+        return self._settle(received_ms, ())
+
+    def _settle(self, received_ms: int, scores: tuple[Score, ...]) -> AlarmChange | None:
+        scored = 0 if MODELS in self.shelved else self._scores.level
+        wanted = max(scored, self.ruled)
+        if wanted == self.level:
+            self.latched = False
             return None
-        level = self._risen(time_ms)
-        if level <= self.level:
-            level = self._fallen(time_ms)
-        if level == self.level:
+        if wanted < self.level and self.level >= self._latch_level and not self.acknowledged_by:
+            self.latched = True
             return None
+        self.latched = False
+        return self._change(received_ms, wanted, self._why(wanted, scored), scores)
+
+    def _why(self, level: int, scored: int) -> str:
         verb = "rose to" if level > self.level else "fell to"
         reason = f"level {verb} {level} ({LEVELS[level]}): "
+        standing = [each for each in self.standing() if each.level <= level]
         if level < self.level:
             hours = self._rules.off_delay_ms / 3.6e6
-            reason += f"all scores have stood below set point {level + 1} for {hours:g} h"
-        elif top is not None:
-            reason += describe(top)
-        return self._change(received_ms, level, reason, scores)
+            still = f"; {standing[0].text()} still stands" if standing else ""
+            calm = f"all scores have stood below set point {level + 1} for {hours:g} h"
+            return reason + (calm if scored >= level else "no rule asks for more") + still
+        if scored >= level and self._scores.top is not None:
+            return reason + describe(self._scores.top)
+        return reason + (standing[0].text() if standing else "")
 
     def silence(
         self, received_ms: int, silent: tuple[str, ...], *, no_data: bool, why: str
@@ -104,7 +148,6 @@ class Alarm:
         """Take the set of what is silent now; a change of it is an alarm of its own."""
         if silent == self.silent and no_data == self.no_data:
             return None
-        self._below = [None] * _TOP
         started = no_data and not self.no_data
         ended = self.no_data and not no_data
         self.silent, self.no_data = silent, no_data
@@ -116,54 +159,72 @@ class Alarm:
             reason = f"silent: {why}"
         else:
             reason = "all channels and scores report again"
-        return self._change(received_ms, self.level, reason, ())
+        return self._event(received_ms, "silence", reason)
 
-    def _clock(self, time_ms: int, scores: tuple[Score, ...]) -> Score | None:
-        """Start and stop the delay clocks of every level; return the leading score."""
-        points, band = self._rules.set_points, 1.0 - self._rules.deadband
-        highest, kept, top, lowest = 0, 0, None, points[0] * band
-        best = (0, -1.0)
-        present = set()
-        for score in scores:
-            kind = score.kind
-            ceiling = self._ceiling.get(kind, 0)
-            if not score.armed or not ceiling:
-                continue
-            present.add((kind, score.channel if kind in _BY_CHANNEL else ""))
-            ratio = score.value / score.threshold
-            reached = 0
-            if ratio >= lowest:
-                reached = min(ceiling, sum(ratio >= p for p in points))
-                highest = max(highest, reached)
-                kept = max(kept, min(ceiling, sum(ratio >= p * band for p in points)))
-            if (reached, ratio) > best:  # the one that led there, not one capped below it
-                best, top = (reached, ratio), score
-        self._seen |= present
-        if not self.level and not highest and self._above == _NEVER:
-            return top
-        whole = len(present) == len(self._seen)
-        for i in range(_TOP):
-            self._above[i] = (self._above[i] or time_ms) if i < highest else None
-            self._below[i] = (self._below[i] or time_ms) if i >= kept and whole else None
-        return top
+    def maintain(
+        self, received_ms: int, port: str, channels: tuple[str, ...], *, begun: bool
+    ) -> AlarmChange:
+        """Take that maintenance of a port begins or ends; ``channels``: those in it from now on."""
+        self.maintenance = channels
+        reason = f"maintenance of port {port} has ended; level {self.level} is held"
+        if begun:
+            names = ", ".join(channels)
+            reason = f"maintenance of port {port}: meanwhile nobody watches {names}; "
+            reason += f"level {self.level} is held"
+        return self._event(received_ms, "maintenance", reason)
 
-    def _risen(self, time_ms: int) -> int:
-        delay = self._rules.on_delay_ms
-        return max(
-            (i + 1 for i, since in enumerate(self._above) if _past(since, time_ms, delay)),
-            default=0,
-        )
+    def acknowledge(self, received_ms: int, who: str) -> AlarmChange:
+        """Take that somebody has seen the level; a latched one may fall with the next reading."""
+        self.acknowledged_by = who
+        reason = f"level {self.level} ({LEVELS[self.level]}) acknowledged by {who}"
+        return self._event(received_ms, "acknowledged", reason)
 
-    def _fallen(self, time_ms: int) -> int:
-        level, delay = self.level, self._rules.off_delay_ms
-        while level and _past(self._below[level - 1], time_ms, delay):
-            level -= 1
-        return level
+    def shelve(self, received_ms: int, what: str, until_ms: int, who: str, why: str) -> AlarmChange:
+        """Let a rule, or "models", ask for nothing until then; in the past: at once no longer."""
+        self.shelved.pop(what, None)
+        reason = f"{what} is no longer shelved ({who}: {why})"
+        if until_ms > received_ms and len(self.shelved) < MAX_SHELVED:
+            self.shelved[what] = until_ms
+            minutes = (until_ms - received_ms) / 60_000
+            reason = f"{what} is shelved for {minutes:.0f} min by {who}: {why}"
+        return self._event(received_ms, "shelved", reason)
+
+    def expire(self, received_ms: int) -> list[AlarmChange]:
+        """Let what was shelved up to now ask again; told each time."""
+        found = []
+        for what in [w for w, until in self.shelved.items() if until <= received_ms]:
+            del self.shelved[what]
+            reason = f"{what} is no longer shelved: its time is over"
+            found.append(self._event(received_ms, "shelved", reason))
+        return found
+
+    def drill(self, received_ms: int, level: int, who: str) -> AlarmChange:
+        """Give an event of a level that is marked as a drill; nothing else changes."""
+        reason = f"DRILL of level {level} ({LEVELS[level]}) by {who}; the level is {self.level}"
+        return self._event(received_ms, "drill", reason, shown=level)
+
+    def note(self, received_ms: int, what: str) -> AlarmChange:
+        """Tell what was found out about the instruments; the level is as it was."""
+        return self._event(received_ms, "quality", what)
 
     def _change(
         self, received_ms: int, level: int, reason: str, scores: tuple[Score, ...]
     ) -> AlarmChange:
         previous, self.level = self.level, level
+        if level > previous or not level:
+            self.acknowledged_by = ""  # what was seen was less than this
+        return self._made(received_ms, "level", reason, scores, previous, level)
+
+    def _event(
+        self, received_ms: int, kind: str, reason: str, *, shown: int | None = None
+    ) -> AlarmChange:
+        level = self.level if shown is None else shown
+        return self._made(received_ms, kind, reason, (), self.level, level)
+
+    def _made(
+        self, received_ms: int, kind: str, reason: str, scores: tuple[Score, ...],
+        previous: int, level: int,
+    ) -> AlarmChange:  # fmt: skip
         self._count += 1
         time_ms = self._time_ms or received_ms  # before any reading: when it was found out
         return AlarmChange(
@@ -178,6 +239,13 @@ class Alarm:
             reason=reason,
             evidence=scores,
             bundle=self._bundle,
+            maintenance=self.maintenance,
+            kind=kind,
+            rules=self.standing(),
+            latched=self.latched,
+            acknowledged_by=self.acknowledged_by,
+            shelved=tuple(sorted(self.shelved.items())),
+            ages_ms=self.ages(received_ms),
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -186,24 +254,35 @@ class Alarm:
             "level": self.level,
             "silent": list(self.silent),
             "no_data": self.no_data,
-            "above": list(self._above),
-            "below": list(self._below),
-            "seen": sorted(self._seen),
+            "maintenance": list(self.maintenance),
+            "latched": self.latched,
+            "acknowledged_by": self.acknowledged_by,
+            "shelved": dict(self.shelved),
+            "scores": self._scores.snapshot(),
+            "ruled": self.ruled,
             "count": self._count,
             "time_ms": self._time_ms,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a snapshot: a raised level stays raised over a restart."""
+        """Continue from a snapshot: a raised level stays raised over a restart, and an upgrade.
+
+        A state of a release before rules and orders has the level, what is silent, and the clocks
+        of the scores beside them.
+        """
         level, count, time_ms = (int(state[key]) for key in ("level", "count", "time_ms"))
-        above, below = list(state["above"]), list(state["below"])
         silent, no_data = tuple(state["silent"]), bool(state["no_data"])
-        if not (0 <= level <= _TOP and len(above) == len(below) == _TOP):
+        maintenance = tuple(state.get("maintenance", ()))
+        shelved = {str(what): int(until) for what, until in state.get("shelved", {}).items()}
+        ruled = int(state.get("ruled", 0))
+        if not (0 <= level <= TOP and 0 <= ruled <= TOP):
             raise ValueError("not a state of an alarm")
-        self._seen = {(kind, channel) for kind, channel in state["seen"]}
+        self._scores.restore(state.get("scores", state))
         self.level, self._count, self._time_ms = level, count, time_ms
-        self._above, self._below = above, below
-        self.silent, self.no_data = silent, no_data
+        self.silent, self.no_data, self.maintenance = silent, no_data, maintenance
+        self.latched = bool(state.get("latched"))
+        self.acknowledged_by = str(state.get("acknowledged_by", ""))
+        self.shelved, self.ruled = shelved, ruled
 
 
 def describe(score: Score) -> str:
@@ -213,7 +292,3 @@ def describe(score: Score) -> str:
         f"{score.kind} of {score.channel} {score.value:.3g}{unit}, "
         f"{score.ratio:.2f} x its threshold {score.threshold:.3g}{unit}"
     )
-
-
-def _past(since: int | None, time_ms: int, delay_ms: int) -> bool:
-    return since is not None and time_ms - since >= delay_ms

@@ -85,8 +85,10 @@ def bench_config(manifest: Manifest) -> Config:
     port = PortConfig("bench", "none", 115_200, "tw1", "node", None, rules)
     mqtt = MqttConfig("localhost", 1883, "talus", 15, "", "", "", "", "")
     return Config(
-        "bench", Path(), Path(), "", 1000, 60_000, 60_000, 3_600_000, 1 << 20, mqtt,
-        ANY_RUNTIME, ANY_SIGNER, (port,), (station,),
+        name="bench", folder=Path(), data_dir=Path(), capture="", telemetry_every_ms=1000,
+        health_every_ms=60_000, snapshot_every_ms=60_000, reference_max_age_ms=3_600_000,
+        outbox_max_bytes=1 << 20, outbox_max_days=30, mqtt=mqtt, runtime=ANY_RUNTIME,
+        trust=ANY_SIGNER, ports=(port,), stations=(station,),
     )  # fmt: skip
 
 

@@ -53,6 +53,10 @@ class Table:
         """Tell whether the key is present."""
         return key in self._data
 
+    def is_text(self, key: str) -> bool:
+        """Tell whether the key holds a text."""
+        return isinstance(self._data.get(key), str)
+
     def wrong(self, key: str, what: str) -> None:
         """Note a mistake of meaning at a key."""
         self.mistakes.add(self.at(key), what)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge.calibration import Board, full_name, referenced
+from edge.order import OrderError
+from edge.order_apply import carry_out
 from edge.quality import TimeGate
 from edge.station import UNUSABLE, Station
 
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
     from edge.alarm import AlarmChange
     from edge.bundle import Bundle
     from edge.config import Config
+    from edge.flags import Flagged
+    from edge.order import Order
     from edge.watch import Scored
     from firmware_bridge.reading import Reading
+
+
+MAX_ORDERS = 64
+"""Orders remembered, so that one that comes twice is done once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,8 @@ class Row:
     time_ms: int
     sequence: int
     values: list[float]
+    flags: tuple[Flagged, ...] = ()
+    """What is wrong with values of this row, or turned out to have been with earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,9 @@ class Pipeline:
             port.name: tuple(s for s in self.stations.values() if port.name in s.ports)
             for port in config.ports
         }
+        self.maintained: set[str] = set()
+        """Ports in maintenance."""
+        self._orders: list[str] = []
         self._now_ms = 0
 
     def receive(self, reading: Reading) -> Outcome:
@@ -74,12 +87,14 @@ class Pipeline:
         verdict = self.gates[reading.source].check(reading.time_ms, reading.received_ms)
         stations = self._by_port[reading.source]
         if verdict.reason or not stations:
+            for station in stations:
+                station.refuse_time(reading.source, verdict.reason)
             return _REFUSED[verdict.reason or "no_station"]
         rows, scored = [], []
         changes = self.tick(reading.received_ms)
         for station in stations:
             values, new_scored, new_changes = station.receive(reading, rebased=verdict.rebased)
-            rows.append(Row(station.name, reading.time_ms, reading.sequence, values))
+            rows.append(Row(station.name, reading.time_ms, reading.sequence, values, station.flags))
             scored += new_scored
             changes += new_changes
         return Outcome("", tuple(rows), tuple(scored), tuple(changes))
@@ -95,6 +110,33 @@ class Pipeline:
             found.sort(key=lambda change: change.received_ms)
         return found
 
+    def maintain(self, port: str, *, begun: bool, now_ms: int) -> list[AlarmChange]:
+        """Take that maintenance of a port begins or ends; what was silent before is told first."""
+        found = self.tick(now_ms)
+        if begun:
+            self.maintained.add(port)
+        else:
+            self.maintained.discard(port)
+        for station in self._by_port.get(port, ()):
+            found.append(station.maintain(port, self.maintained, now_ms))
+        return found
+
+    def order(self, order: Order, now_ms: int) -> list[AlarmChange]:
+        """Do what a person says; what was silent before is told first. Raises OrderError.
+
+        The same order twice, by its id, is done once.
+        """
+        station = self.stations.get(order.station)
+        if station is None:
+            known = ", ".join(self.stations)
+            raise OrderError(f"no station {order.station!r}; there are: {known}")
+        if order.id in self._orders:
+            return []
+        found = self.tick(now_ms)
+        found += carry_out(station, order, now_ms)
+        self._orders = [*self._orders[1 - MAX_ORDERS :], order.id]
+        return found
+
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set by so much."""
         self._now_ms += delta_ms
@@ -107,6 +149,8 @@ class Pipeline:
             "gates": {name: gate.snapshot() for name, gate in self.gates.items()},
             "board": self.board.snapshot(),
             "stations": {name: s.snapshot(self._now_ms) for name, s in self.stations.items()},
+            "maintained": sorted(self.maintained),
+            "orders": list(self._orders),
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
@@ -116,7 +160,14 @@ class Pipeline:
         """
         notes = []
         self._now_ms = now_ms
+        orders = state.get("orders")
+        self._orders = list(map(str, orders)) if isinstance(orders, list) else []
+        maintained = state.get("maintained")  # older states have none
+        self.maintained = (
+            set(maintained) & set(self.gates) if isinstance(maintained, list) else set()
+        )
         for name, station in self.stations.items():
+            station.silence.maintained = self.maintained & station.ports
             try:
                 if name in state["stations"]:
                     notes += station.restore(state["stations"][name], now_ms)

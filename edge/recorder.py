@@ -44,6 +44,18 @@ class Recorder:
         if capture is not None:
             self._try(lambda: capture.tick(now_ms, source))
 
+    def maintained(self, now_ms: int, source: str, *, begun: bool) -> None:
+        """Record that maintenance of a port began, or ended."""
+        capture = self._capture
+        if capture is not None:
+            self._try(lambda: capture.maintained(now_ms, source, begun=begun))
+
+    def ordered(self, now_ms: int, text: str) -> None:
+        """Record what a person told this gateway to do."""
+        capture = self._capture
+        if capture is not None:
+            self._try(lambda: capture.ordered(now_ms, text))
+
     def close(self) -> None:
         """Write what is left."""
         if self._capture is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,17 @@ from typing import TYPE_CHECKING
 from edge.csv_file import delimiter_of, read_csv
 from edge.errors import TalusError
 from edge.intake import make_driver
-from edge.pipeline import Pipeline
-from firmware_bridge.capture import HEADER, CaptureError, ClockSet, Tick, read_capture
+from edge.order import OrderError, decode_order
+from edge.pipeline import Outcome, Pipeline
+from firmware_bridge.capture import (
+    HEADER,
+    CaptureError,
+    ClockSet,
+    Maintained,
+    Ordered,
+    Tick,
+    read_capture,
+)
 from firmware_bridge.reading import Dropped, Reading
 
 if TYPE_CHECKING:
@@ -21,10 +31,9 @@ if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.config import Config
     from edge.parse_ports import PortConfig
-    from edge.pipeline import Outcome
 
 Item = Reading | Dropped
-Event = Item | ClockSet
+Event = Item | ClockSet | Maintained | Ordered
 
 
 def recorded(config: Config, sources: Iterable[str]) -> Iterator[Event]:
@@ -56,7 +65,7 @@ def _stream(config: Config, source: str) -> Iterator[Event]:
     if delimiter:
         return read_csv(port.name, path, delimiter)
     if port.lines is None:
-        what = f"port {port.name!r} speaks TW1: record it with [gateway] capture"
+        what = f"port {port.name!r} speaks {port.protocol}: record it with [gateway] capture"
         kind = "neither a capture nor a CSV that starts with 'time,'"
         raise TalusError(f"{path}:1: {kind}; line 1 is {first[:40]!r}; {what}")
     return _lines(port, path)
@@ -73,11 +82,16 @@ def _capture(config: Config, path: Path) -> Iterator[Event]:
                     driver.shift(chunk.step_ms)
                 yield chunk
                 continue
+            if isinstance(chunk, Ordered):
+                yield chunk
+                continue
             found = drivers.get(chunk.source)
             if found is None:
                 known = ", ".join(drivers)
                 raise TalusError(f"{path}: holds port {chunk.source!r}, configured are: {known}")
-            if isinstance(chunk, Tick):
+            if isinstance(chunk, Maintained):
+                yield chunk
+            elif isinstance(chunk, Tick):
                 yield from found.receive(b"", chunk.received_ms)
                 found.write_next(chunk.received_ms)
             elif chunk.data:
@@ -109,7 +123,7 @@ def _lines(port: PortConfig, path: Path) -> Iterator[Item]:
 
 def replay(
     config: Config, bundles: dict[str, Bundle | str], items: Iterable[Event]
-) -> Iterator[tuple[Item, Outcome | None]]:
+) -> Iterator[tuple[Item | Maintained | Ordered, Outcome | None]]:
     """Run items through a pipeline; gives each with what became of it (None: dropped)."""
     pipeline = Pipeline(config, bundles)
     before: tuple[AlarmChange, ...] = ()  # what fell silent before the clock was set
@@ -117,6 +131,15 @@ def replay(
         if isinstance(item, ClockSet):
             before += tuple(pipeline.tick(item.received_ms - item.step_ms))
             pipeline.shift(item.step_ms)
+        elif isinstance(item, Maintained):
+            found = pipeline.maintain(item.source, begun=item.begun, now_ms=item.received_ms)
+            yield item, Outcome("", (), (), (*before, *found))
+            before = ()
+        elif isinstance(item, Ordered):
+            with suppress(OrderError):  # it was refused then, as it is now
+                found = pipeline.order(decode_order(item.text), item.received_ms)
+                yield item, Outcome("", (), (), (*before, *found))
+                before = ()
         elif isinstance(item, Dropped):
             yield item, None
         else:

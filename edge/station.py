@@ -1,22 +1,28 @@
-"""One watched slope: calibration, silence and alarm around what its bundle watches with."""
+"""One watched slope: calibration, quality, silence and alarm around what watches it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge.alarm import Alarm, AlarmChange
+from edge.alarm import MODELS, Alarm, AlarmChange
 from edge.calibration import Board, Calibrator
 from edge.errors import BundleError
+from edge.qc import QualityControl
+from edge.qc_plan import qc_channels
+from edge.ruling import Ruling
+from edge.silence import Silence
 from edge.watch import Scored, Watch
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.config import StationConfig
+    from edge.flags import Flagged
+    from edge.grid import Observation
     from edge.manifest import Manifest
+    from edge.score import Score
     from firmware_bridge.reading import Reading
 
-NEVER_MS = 2**62
 MAX_LAYOUTS = 16
 """Layouts remembered: a node that changes more often costs time, not memory."""
 UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
@@ -24,7 +30,10 @@ UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, Overflo
 
 
 class Station:
-    """The watch over one slope. Without a bundle it calibrates and publishes, in NO-DATA."""
+    """The watch over one slope, by its rules and by the models of a bundle, either or both.
+
+    Without any it calibrates and publishes, in NO-DATA.
+    """
 
     def __init__(
         self,
@@ -42,43 +51,72 @@ class Station:
         label, self.watch = "none", None
         if not isinstance(bundle, str):
             check_schema(config, bundle.manifest)
-            label, self.watch = bundle.manifest.label, Watch(config, bundle, self.rejected)
-        self.alarm = Alarm(config.name, config.alarm, label)
+            label, self.watch = bundle.manifest.label, Watch(config, bundle)
+        self.rules = Ruling(config, self.watch) if config.decision.rules else None
+        self.alarm = Alarm(config.name, config.alarm, label, config.decision.latch_level)
+        if self.rules is not None:
+            self.alarm.standing = self.rules.decider.standing
+        limits = None if self.watch is None else self.watch.jump_limits
+        self.quality = QualityControl(qc_channels(config, limits), self.rejected)
+        self._watch_acceleration()
+        self.flags: tuple[Flagged, ...] = ()
+        """Of the last reading."""
         self._board, self._shared = board, shared
         self._calibrators: dict[tuple[str, tuple[str, ...]], Calibrator] = {}
-        self._heard: dict[str, int] = {}
-        self._since_ms: int | None = None
-        self._begun = False
-        self.due_ms = 0
-        """Nothing can fall silent before this: a lower bound, so that readings need not look."""
+        kinds = () if self.watch is None else self.watch.armed_kinds
+        needed = () if self.rules is None else self.rules.decider.needed
+        used = () if self.watch is None else self.watch.channels
+        lacks = self.unarmed and config.bundle and self.rules is not None
+        self.silence = Silence(
+            config,
+            self.alarm,
+            expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
+            armed=(*kinds, *(() if self.rules is None else self.rules.decider.moving)),
+            kinds=kinds,
+            lacking=frozenset({MODELS}) if lacks else frozenset(),
+            unarmed=self.unarmed,
+            watches=self.watch is not None or self.rules is not None,
+        )
+        self.alarm.ages = lambda now_ms: self.silence.ages(self.channels, now_ms)
+
+    @property
+    def due_ms(self) -> int:
+        """Nothing can fall silent before this."""
+        return self.silence.due_ms
 
     def receive(
         self, reading: Reading, *, rebased: bool
     ) -> tuple[list[float], list[Scored], list[AlarmChange]]:
         """Take one reading: its calibrated values, and the grid steps and changes it leads to."""
-        values = self.calibrate(reading)
+        calibrator = self._calibrator(reading)
+        values = calibrator.apply(reading.values, reading.time_ms)
         now_ms = reading.received_ms
-        if self.watch is None:
-            return values, [], []
-        if not self._begun:  # known to a replay too, other than when the gateway was started
-            self._begun, self._since_ms = True, now_ms
-        scored, changes = [], []
-        late = self.watch.grid.late
         if rebased:
-            self.watch.plausible.reset()
-        judged = self.watch.plausible.apply(reading.time_ms, values)
-        observations = self.watch.observe(reading.time_ms, judged, rebased=rebased)
-        if self.watch.grid.late == late:  # what comes too late for the models is not heard
-            heard = self._heard
-            for name, value in zip(self.channels, judged, strict=True):
-                if value == value:  # not NaN
-                    heard[name] = now_ms
-        for observation in observations:
-            step = self.watch.score(observation)
-            scored.append(step)
-            changes += self._decide(step, now_ms)
+            self.quality.reset()
+        given = calibrator.missing(values) if sum(values) != sum(values) else ()
+        judged, self.flags = self.quality.apply(reading.time_ms, values, reading.source, given)
+        if self.watch is None and self.rules is None:
+            return values, [], self._notes(now_ms)
+        self.silence.begin(now_ms)
+        scored: list[Scored] = []
+        changes = self._notes(now_ms) if self.quality.notes else []
+        in_time = False
+        if self.watch is not None:
+            late = self.watch.grid.late
+            for observation in self.watch.observe(reading.time_ms, judged, rebased=rebased):
+                step = self.watch.score(observation)
+                scored.append(step)
+                changes += self._decide(step, now_ms)
+            in_time = self.watch.grid.late == late
+        if self.rules is not None and self.rules.grid is not None:
+            late = self.rules.grid.late
+            for observation in self.rules.observe(reading.time_ms, judged, rebased=rebased):
+                changes += self._rule(observation, (), now_ms)
+            in_time = in_time or self.rules.grid.late == late
+        if in_time:  # what comes too late is not heard
+            self.silence.hear_values(self.channels, judged, now_ms)
         if self.alarm.silent:
-            changes += self._returned(now_ms)
+            changes += self.silence.returned(now_ms)
         return values, scored, changes
 
     def calibrate(self, reading: Reading) -> list[float]:
@@ -103,92 +141,81 @@ class Station:
             self._calibrators[key] = found
         return found
 
+    def _notes(self, now_ms: int) -> list[AlarmChange]:
+        """Tell what quality control has to say, once each."""
+        return [self.alarm.note(now_ms, note) for note in self.quality.drain()]
+
+    def _watch_acceleration(self) -> None:
+        """Let no step be taken out of a channel that is known to accelerate."""
+        movement = None if self.rules is None else self.rules.decider.movement
+        if movement is None:
+            self.quality.jumps.moving = lambda _: False
+            return
+        stage = next(s for s in movement.series() if s.kind == "stage")
+        places = {name: i for i, name in enumerate(stage.channels)}
+        self.quality.jumps.moving = lambda name: name in places and stage.values[places[name]] >= 1
+
+    def rezero(self, channel: str, at_ms: int, now_ms: int) -> list[AlarmChange]:
+        """Take what a channel reads from then on for where it was. ValueError: no such channel."""
+        by = self.quality.rezero(channel, at_ms)
+        if by and self.rules is not None:  # it has been seen as movement: what comes now is less
+            self.rules.decider.shift(channel, -by)
+        return self._notes(now_ms)
+
+    def refuse_time(self, port: str, reason: str) -> None:
+        """Take that a reading was refused for its time."""
+        self.quality.refuse_time()
+        key = f"port {port}", reason
+        self.rejected[key] = self.rejected.get(key, 0) + 1
+
     def _decide(self, step: Scored, now_ms: int) -> list[AlarmChange]:
         if step.observation.reset:
             self.alarm.restart_clocks()
         for score in step.scores:
             if score.armed:
-                self._heard["score " + score.kind] = now_ms
-        returned = self._returned(now_ms) if step.scores and self.alarm.silent else []
+                self.silence.hear("score " + score.kind, now_ms)
+        found = self.silence.returned(now_ms) if step.scores and self.alarm.silent else []
         change = self.alarm.update(step.observation.time_ms, now_ms, step.scores)
-        return returned if change is None else [*returned, change]
+        if change is not None:
+            found.append(change)
+        if self.rules is not None and self.rules.grid is None:
+            found += self._rule(step.observation, step.scores, now_ms)
+        return found
+
+    def _rule(
+        self, observation: Observation, scores: tuple[Score, ...], now_ms: int
+    ) -> list[AlarmChange]:
+        """Let the rules look at one grid step."""
+        assert self.rules is not None
+        engine = self.rules.decider.engine
+        found = self.alarm.expire(now_ms) if self.alarm.shelved else []
+        engine.shelved = frozenset(self.alarm.shelved)
+        level = self.rules.step(observation, scores, self.alarm.level)
+        change = self.alarm.rule(observation.time_ms, now_ms, level)
+        return found if change is None else [*found, change]
 
     def tick(self, now_ms: int) -> list[AlarmChange]:
-        """Look for what has fallen silent, in the order and at the times it was due.
+        """Look for what has fallen silent, in the order and at the times it was due."""
+        return self.silence.tick(now_ms)
 
-        However often this is called, the same changes come of it: replay agrees with the field.
-        """
-        if now_ms <= self.due_ms:
-            return []
-        if self._since_ms is None:
-            self._since_ms = now_ms
-        if self.watch is None:
-            self.due_ms = NEVER_MS
-            why = f"not armed: {self.unarmed}"
-            change = self.alarm.silence(now_ms, ("models",), no_data=True, why=why)
-            return [] if change is None else [change]
-        silent = set(self.alarm.silent)
-        dues = {name: due for name, due in self._dues().items() if name not in silent}
-        found = []
-        for due in sorted({due for due in dues.values() if due < now_ms}):
-            silent.update(name for name in dues if dues[name] == due)
-            found += self._silence(due, silent)
-        self.due_ms = min((due for due in dues.values() if due >= now_ms), default=now_ms)
-        return found
+    def maintain(self, port: str, maintained: set[str], now_ms: int) -> AlarmChange:
+        """Take that maintenance of a port begins or ends; `maintained`: all that are in it now."""
+        names = self.silence.maintain(maintained & self.ports, now_ms)
+        return self.alarm.maintain(now_ms, port, names, begun=port in self.silence.maintained)
 
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set."""
-        self._heard = {name: at + delta_ms for name, at in self._heard.items()}
-        if self._since_ms is not None:
-            self._since_ms += delta_ms
-            self.due_ms += delta_ms
-
-    def _dues(self) -> dict[str, int]:
-        """Return when each armed score and model channel falls silent if nothing more comes."""
-        assert self.watch is not None
-        start = self._since_ms or 0
-        limit = self.config.no_data_after_ms
-        expected = (*self.watch.armed_kinds, *self.watch.channels)
-        return {name: self._heard.get(name, start) + limit for name in expected}
-
-    def _returned(self, now_ms: int) -> list[AlarmChange]:
-        """Look whether something that was silent reports again."""
-        limit = self.config.no_data_after_ms
-        silent = {
-            name
-            for name in self.alarm.silent
-            if name not in self._heard or self._heard[name] + limit < now_ms
-        }
-        self.due_ms = 0
-        return self._silence(now_ms, silent)
-
-    def _silence(self, at_ms: int, names: set[str]) -> list[AlarmChange]:
-        assert self.watch is not None
-        kinds = self.watch.armed_kinds
-        silent = tuple(sorted(names))
-        no_data = all(kind in names for kind in kinds)
-        limit_s = self.config.no_data_after_ms / 1000
-        late = ", ".join(name for name in silent if name in self._heard)
-        never = ", ".join(name for name in silent if name not in self._heard)
-        parts = [f"nothing for {limit_s:g} s from {late}"] if late else []
-        if never:  # a model that warms up does not watch yet, and that has to be said
-            parts.append(f"not heard yet, {limit_s:g} s after the start: {never}")
-        why = "; ".join(parts)
-        change = self.alarm.silence(at_ms, silent, no_data=no_data, why=why)
-        return [] if change is None else [change]
+        self.silence.shift(delta_ms)
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
         """Return the state as JSON-ready values; how long each was silent is as of ``now_ms``."""
-        since = now_ms if self._since_ms is None else self._since_ms
         return {
-            "silence": {
-                "ages_ms": {name: now_ms - at for name, at in self._heard.items()},
-                "begun": self._begun,
-                "since_ms": now_ms - since,
-            },
+            "silence": self.silence.snapshot(now_ms),
             "bundle": None if self.watch is None else self.watch.identity,
             "alarm": self.alarm.snapshot(),
             "watch": None if self.watch is None else self.watch.snapshot(),
+            "rules": None if self.rules is None else self.rules.snapshot(),
+            "quality": self.quality.snapshot(),
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
@@ -200,30 +227,49 @@ class Station:
         Raises one of UNUSABLE, unchanged, where not even the alarm can be restored.
         """
         self.alarm.restore(state["alarm"])
-        self._since_ms, self.due_ms = now_ms, 0
+        self.silence.restart(now_ms)
+        notes = self._restore_rules(state, now_ms)
         if self.watch is None:
-            return []
+            return notes
         why = "bundle changed"
         if state.get("bundle") == self.watch.identity:
             blank = self.watch.snapshot()
             try:
                 self.watch.restore(state["watch"])
-                self._restore_silence(state["silence"], now_ms)
+                self.silence.restore(state["silence"], now_ms)
             except UNUSABLE as error:
                 self.watch.restore(blank)
                 why = f"the saved state cannot be used ({error!r})"
             else:
-                return []
+                return notes
         self.alarm.forget_scores()
         if self.alarm.no_data:  # silent until its scores are heard, and then that is told
             self.alarm.silent = tuple(sorted(self.watch.armed_kinds))
-        return [f"{self.name}: {why}, models warm up anew; the alarm level is kept"]
+        return [*notes, f"{self.name}: {why}, models warm up anew; the alarm level is kept"]
 
-    def _restore_silence(self, state: dict[str, Any], now_ms: int) -> None:
-        since_ms = now_ms - int(state["since_ms"])
-        begun = bool(state["begun"])
-        self._heard = {name: now_ms - int(age) for name, age in state["ages_ms"].items()}
-        self._since_ms, self._begun = since_ms, begun
+    def _restore_rules(self, state: dict[str, Any], now_ms: int) -> list[str]:
+        notes = []
+        try:
+            self.quality.restore(state["quality"])
+        except UNUSABLE as error:
+            limits = None if self.watch is None else self.watch.jump_limits
+            self.quality = QualityControl(qc_channels(self.config, limits), self.rejected)
+            self._watch_acceleration()
+            notes.append(f"{self.name}: the saved quality state cannot be used ({error!r})")
+        if self.rules is None:
+            self.alarm.ruled = 0
+            return notes
+        try:
+            self.rules.restore(state["rules"])
+            if self.watch is None:
+                self.silence.restore(state["silence"], now_ms)
+        except UNUSABLE as error:
+            self.rules = Ruling(self.config, self.watch)
+            self._watch_acceleration()
+            self.alarm.standing = self.rules.decider.standing
+            self.rules.hold(self.alarm.ruled)
+            notes.append(f"{self.name}: the saved state of the rules cannot be used ({error!r})")
+        return notes
 
 
 def check_schema(config: StationConfig, manifest: Manifest) -> None:

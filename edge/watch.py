@@ -12,13 +12,12 @@ from edge.features import Features
 from edge.grid import Grid, Observation
 from edge.gru import Forecaster
 from edge.kinematics import Kinematics
-from edge.plausible import Plausible
 from edge.score import NONE_YET
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.config import StationConfig
-    from edge.manifest import FeatureSpec, ForecasterSpec
+    from edge.manifest import FeatureSpec, ForecasterSpec, Manifest
     from edge.score import Forecasts, Score
 
 
@@ -34,9 +33,7 @@ class Scored:
 class Watch:
     """Grid, features and models of one station, as its bundle says."""
 
-    def __init__(
-        self, config: StationConfig, bundle: Bundle, refused: dict[tuple[str, str], int]
-    ) -> None:
+    def __init__(self, config: StationConfig, bundle: Bundle) -> None:
         m = bundle.manifest
         self.label = m.label
         # A bundle made anew under the same label has other features: its state would not fit.
@@ -67,18 +64,17 @@ class Watch:
             Detector(spec, m.features, self.channels, loaded.model)
             for spec, loaded in zip(m.detectors, bundle.detectors, strict=True)
         )
-        self.plausible = Plausible(
-            tuple(names),
-            tuple(_jump_limit(name, m.features) for name in names),
-            tuple(channel.frozen_after_ms for channel in config.channels),
-            refused,
-        )
+        self.step_ms = m.step_ms
+        self.jump_limits = tuple(_jump_limit(name, m.features) for name in names)
+        """Of each channel of the station: the largest change that training has seen."""
         idle = () if m.forecaster.armed else (("gru", m.forecaster.reason),)
         self.shadow = (*idle, *((d.name, d.reason) for d in m.detectors if not d.armed))
         """(model, why) of those that are computed and published, and never alarm."""
         ceiling = dict(config.alarm.ceiling)
         armed = ["velocity", *_forecasting(m.forecaster)]
         armed += [spec.name for spec in m.detectors if spec.armed]
+        self.scored = tuple(_scored(m))
+        """(kind, channel or detector) of all its scores but the velocity, for rules."""
         self.armed_kinds = tuple(f"score {kind}" for kind in armed if ceiling[kind])
 
     def observe(self, time_ms: int, values: list[float], *, rebased: bool) -> list[Observation]:
@@ -118,7 +114,6 @@ class Watch:
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
         return {
-            "plausible": self.plausible.snapshot(),
             "grid": self.grid.snapshot(),
             "features": self.features.snapshot(),
             "kinematics": self.kinematics.snapshot(),
@@ -129,7 +124,6 @@ class Watch:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot taken with the same bundle."""
-        self.plausible.restore(state["plausible"])
         self.grid.restore(state["grid"])
         self.features.restore(state["features"])
         self.kinematics.restore(state["kinematics"])
@@ -145,6 +139,12 @@ def _forecasting(spec: ForecasterSpec) -> list[str]:
     if spec.armed:
         return ["forecast", *(["residual"] if any(spec.residual_threshold) else [])]
     return ["baseline"] if any(spec.baseline.threshold) else []
+
+
+def _scored(m: Manifest) -> list[tuple[str, str]]:
+    kinds = _forecasting(m.forecaster)
+    found = [(kind, target) for kind in kinds for target in m.forecaster.targets]
+    return found + [("detector", spec.name) for spec in m.detectors if spec.armed]
 
 
 def _jump_limit(channel: str, spec: FeatureSpec) -> float:

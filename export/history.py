@@ -19,7 +19,7 @@ from edge.manifest import FeatureSpec
 from edge.quality import TimeGate
 from edge.replay import recorded
 from edge.station import Station
-from firmware_bridge.capture import ClockSet
+from firmware_bridge.capture import ClockSet, Maintained, Ordered
 from firmware_bridge.reading import Dropped
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def observe(
         if isinstance(item, Dropped):
             rejected[item.reason] += 1
             continue
-        if isinstance(item, ClockSet):
+        if isinstance(item, ClockSet | Maintained | Ordered):
             continue
         same = (item.source, item.time_ms, item.values)
         if same == before:  # files that overlap, or a logger that wrote a row twice

@@ -188,14 +188,14 @@ def test_a_detector_may_blame_another_channel_and_is_still_the_same_score() -> N
     assert levels(one, *blamed, low) == [3, 3, 0]
 
 
-def test_silence_never_lowers_a_level_and_stops_the_off_delay() -> None:
+def test_silence_lowers_no_level_and_the_off_delay_follows_the_readings_alone() -> None:
     one = alarm(SLOW)
     levels(one, 4.0, 4.0, 4.0, 0.1, 0.1, 0.1)
     change = one.silence(T0_MS, ("tilt",), no_data=False, why="nothing for 60 s from tilt")
     assert change is not None
     assert (change.level, change.previous_level, change.silent) == (3, 3, ("tilt",))
     assert change.reason == "silent: nothing for 60 s from tilt"
-    assert levels(one, 0.1, 0.1, 0.1, 0.1, start=6) == [3, 3, 3, 0]
+    assert levels(one, 0.1, start=6) == [0]
 
 
 def test_no_data_is_entered_and_left_with_the_level_held_beside_it() -> None:

@@ -157,7 +157,7 @@ def test_another_bundle_keeps_the_level_and_lets_it_fall_again() -> None:
     alarms(pipeline, READINGS)
     kept = json.loads(json.dumps(pipeline.snapshot()))
     kept["stations"]["slope"]["bundle"] = "another v7"
-    kept["stations"]["slope"]["alarm"]["seen"].append(["autoencoder", ""])
+    kept["stations"]["slope"]["alarm"]["scores"]["seen"].append(["autoencoder", ""])
     after = fresh()
     notes = after.restore(kept, READINGS[-1].received_ms)
     assert "the alarm level is kept" in notes[0]

@@ -93,7 +93,7 @@ def test_a_state_in_part_unusable_keeps_every_level(path: str) -> None:
     assert saved(restored)["stations"]["slope"] == whole
 
 
-@pytest.mark.parametrize("path", ["level", "above", "seen", "silent", "no_data"])
+@pytest.mark.parametrize("path", ["level", "scores.above", "scores.seen", "silent", "no_data"])
 def test_an_alarm_that_cannot_be_restored_costs_no_other_station_its_level(path: str) -> None:
     state = saved(FAILED)
     lose(state, f"stations.another.alarm.{path}")

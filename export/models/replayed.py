@@ -58,7 +58,7 @@ def _stream(
 ) -> tuple[Floats, tuple[tuple[str, bool, float], ...]]:
     """Return the medians float64[1, steps, targets, horizons], and how often scores were over."""
     m = bundle.manifest
-    watch = Watch(station, bundle, {})
+    watch = Watch(station, bundle)
     take = [history.channels.index(name) for name in watch.channels]
     shape = (len(m.forecaster.targets), len(m.forecaster.horizons))
     median = np.full((1, len(history.time_ms), *shape), np.nan)

@@ -1,0 +1,276 @@
+"""Movement as evidence: velocity, acceleration and its onset, tangent angle, stage, failure time.
+
+speed           over the shortest window, up to the base, where it clearly stands out of the noise
+tangent angle   atan(speed / v_eq), Xu et al. 2009; v_eq, the slope's steady speed, is learned
+                (`movement_usual`) or configured
+onset           as in PFTF (`movement_onset`)
+failure time    inverse velocity with Voight's exponent estimated (`movement_failure`)
+stage           0 steady; 1 accelerating; 2 beyond 80 degrees; 3 as well BEYOND times faster than
+                it ever was outside of an acceleration, or in one that stopped
+
+Steps are gathered into means over a sixth of the shortest window, the least that it can tell, and
+all of this is renewed once for each of them: what comes often costs no more than what comes hourly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.evidence import Series
+from edge.movement_failure import FailureTime
+from edge.movement_moved import Moved
+from edge.movement_onset import Onset
+from edge.movement_plan import HOUR_MS, LEAST_STEPS
+from edge.movement_usual import LEARN_D, Usual
+from edge.movement_velocity import DAY_MS, Velocities, listed, refill
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.evidence import Floats
+    from edge.movement_plan import MovePlan
+
+GATE = 3.0
+"""A speed of less than so many of its own sd is no movement."""
+SURE = 8.0
+"""The shortest window whose speed is so many of its sd gives the speed now."""
+STEADY_MS = 240 * HOUR_MS
+"""The window for the steady speed, or the longest that there is."""
+LOOKS = 6
+"""In the shortest window."""
+BEYOND = 1.3
+NONE_H = 10_000.0
+"""Hours to failure where none is in sight: a sensor that sees none is not one that is dead."""
+NEAR_D = 2.0
+ORANGE = math.tan(math.radians(80.0))
+
+
+class Movement:
+    """The moving channels of one station; see `evidence.Producer`. Units a day."""
+
+    def __init__(self, plan: MovePlan, step_ms: int) -> None:
+        self.plan = plan
+        base_ms = max(plan.base_window_ms, LEAST_STEPS * step_ms)
+        windows = sorted({*plan.velocity_windows_ms, base_ms, 3 * base_ms, STEADY_MS})
+        n = len(plan.channels)
+        self._windows = windows
+        self._base, self._long = windows.index(base_ms), windows.index(3 * base_ms)
+        self._span_d = 0.5 * (windows[self._long] - base_ms) / DAY_MS
+        self._look_ms = max(step_ms, min(windows) // LOOKS)
+        self._step_d = self._look_ms / DAY_MS
+        noise = [c.noise_sd for c in plan.channels]
+        self.velocities = Velocities(noise, windows, self._look_ms)
+        self.usual = Usual(
+            np.array([c.v_eq_per_day for c in plan.channels]),
+            np.array([c.v_max_seen_per_day for c in plan.channels]),
+            max(LEARN_D, 3.0 * base_ms / DAY_MS),
+        )
+        self.onset = Onset(n)
+        self.failure = FailureTime(n, plan.alpha, self._step_d)
+        self._moved = tuple(Moved(n, window) for window in plan.moved_windows_ms)
+        self._speed = np.full((len(windows), n), np.nan)
+        self._acceleration, self._angle, self._stage = (np.full(n, np.nan) for _ in range(3))
+        self._hours = np.full((3, n), np.nan)
+        self._places = np.arange(n)
+        self._step_ms = step_ms
+        self._sum, self._count = np.zeros(n), np.zeros(n)  # of the steps since the last look
+        self._first_ms, self._last_ms = 0, 0
+        self._gathered = False
+        self._looked_ms: float | None = None
+        self._series = self._make_series()
+
+    def _make_series(self) -> tuple[Series, ...]:
+        names = tuple(c.name for c in self.plan.channels)
+        units = tuple(c.unit for c in self.plan.channels)
+        daily = tuple(f"{unit}/d" for unit in units)
+        squared = tuple(f"{unit}/d2" for unit in units)
+
+        def one(kind: str, values: Floats, unit: str) -> Series:
+            return Series(kind, 0, names, (unit,) * len(names), values)
+
+        found = [
+            Series("velocity", window, names, daily, self._speed[i])
+            for i, window in enumerate(self._windows)
+        ]
+        found += [
+            Series("moved", window, names, units, moved.values)
+            for window, moved in zip(self.plan.moved_windows_ms, self._moved, strict=True)
+        ]
+        base_ms = self._windows[self._base]
+        return (
+            *found,
+            Series("acceleration", base_ms, names, squared, self._acceleration),
+            one("tangent_angle", self._angle, "deg"),
+            one("stage", self._stage, "1"),
+            one("time_to_failure", self._hours[0], "h"),
+            one("time_to_failure_low", self._hours[1], "h"),
+            one("time_to_failure_high", self._hours[2], "h"),
+        )
+
+    def series(self) -> tuple[Series, ...]:
+        """Give all its evidence; always the same arrays."""
+        return self._series
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self.velocities.reset()
+        self.usual.reset()
+        self.onset.reset()
+        self.failure.reset()
+        for moved in self._moved:
+            moved.reset()
+        for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
+            array.fill(np.nan)
+        self._sum.fill(0.0)
+        self._count.fill(0.0)
+        self._first_ms, self._last_ms = 0, 0
+        self._gathered, self._looked_ms = False, None
+
+    def push(self, time_ms: int, values: Sequence[float]) -> bool:
+        """Take one grid step: a value a channel, NaN missing. Returns whether it looked anew."""
+        row = np.array(values, dtype=float)
+        for moved in self._moved:
+            moved.push(time_ms, row)
+        bucket, looks = time_ms // self._look_ms, False
+        if self._gathered and bucket != self._last_ms // self._look_ms:
+            looks = self._close()  # its last steps never came
+        if not self._gathered:
+            self._gathered, self._first_ms = True, time_ms
+        self._last_ms = time_ms
+        here = row == row
+        if here.all():
+            self._sum += row
+        else:
+            self._sum += np.where(here, row, 0.0)
+        self._count += here
+        if (time_ms + self._step_ms) // self._look_ms != bucket:
+            looks = self._close()
+        return looks
+
+    def _close(self) -> bool:
+        """Take the mean of what was gathered as one reading, and renew all evidence."""
+        self._count[self._count == 0.0] = np.nan
+        row = self._sum / self._count
+        self._sum.fill(0.0)
+        self._count.fill(0.0)
+        self._gathered = False
+        now_ms = 0.5 * (self._first_ms + self._last_ms)
+        dt_d = 0.0 if self._looked_ms is None else max(0.0, now_ms - self._looked_ms) / DAY_MS
+        self._looked_ms = now_ms
+        self.velocities.push(dt_d, row, self.onset.calm)
+        self._look(dt_d)
+        return True
+
+    def _look(self, dt_d: float) -> None:
+        """Renew all evidence but what moved."""
+        self.velocities.solve()
+        slope, sd = np.abs(self.velocities.slope), self.velocities.sd
+        self._speed[:] = slope
+        self._speed[slope < GATE * sd] = 0.0
+        sure = slope[: self._base] >= SURE * sd[: self._base]
+        pick = np.where(sure.any(axis=0), np.argmax(sure, axis=0), self._base)
+        fast = slope[pick, self._places]
+        self.usual.learn(dt_d, self._steady(slope), fast, self.onset.calm)
+        v_eq = self.usual.v_eq
+        shown = np.where(pick == self._base, self._speed[self._base], fast)
+        np.degrees(np.arctan2(shown, v_eq), out=self._angle)
+        base = slope[self._base]
+        gain = base - slope[self._long]
+        doubt = GATE * np.hypot(sd[self._base], sd[self._long])
+        np.divide(gain, self._span_d, out=self._acceleration)
+        self._acceleration[np.abs(gain) < doubt] = 0.0
+        begun, over = self.onset.look(dt_d, gain, doubt, base, fast, v_eq)
+        if over.any():
+            self.failure.end(over)
+            self.usual.stopped(over, self.onset.fastest)
+        if begun.any():
+            self.failure.begin(begun, np.fmax(base, 1e-12))
+        self._judge(dt_d, fast, v_eq, pick)
+        unknown = (gain != gain) | (v_eq != v_eq)
+        self._stage[unknown] = np.nan
+        self._hours[:, unknown] = np.nan
+
+    def _steady(self, slope: Floats) -> Floats:
+        """Give the speed over the longest window that is known."""
+        steady: Floats = slope[-1]
+        for i in range(len(self._windows) - 2, self._base - 1, -1):
+            unknown = steady != steady
+            if not unknown.any():
+                break
+            steady = np.where(unknown, slope[i], steady)
+        return steady
+
+    def _judge(self, dt_d: float, fast: Floats, v_eq: Floats, pick: Floats) -> None:
+        """Renew stage and time to failure."""
+        active = self.onset.active
+        self._stage.fill(0.0)
+        self._hours.fill(NONE_H)
+        if not active.any():
+            return
+        orange = fast >= ORANGE * v_eq
+        beyond = orange & (fast >= BEYOND * self.usual.record)
+        self._stage[active] = (1.0 + orange + beyond)[active]
+        which = np.flatnonzero(active)
+        # Far from failure the base window, over which a day's swing of temperature averages out.
+        far = ~(self.failure.best[which] < NEAR_D)
+        pick = np.where(far, self._base, pick[which])
+        speed = np.abs(self.velocities.slope[pick, which])
+        half_d = 0.5 * self.velocities.windows_d[pick]
+        overlap = np.maximum(1.0, half_d / self._step_d)
+        self.failure.push(dt_d, which, speed, half_d, overlap)
+        for i, days in enumerate((self.failure.best, self.failure.low, self.failure.high)):
+            self._hours[i] = np.where(days == days, 24.0 * days, NONE_H)
+
+    def shift(self, channel: str, by: float) -> None:
+        """Take a step of the instrument out of the past of a channel: it reads ``by`` more now."""
+        i = [c.name for c in self.plan.channels].index(channel)
+        self.velocities.shift(i, by)
+        self._sum[i] += by * self._count[i]
+        for moved in self._moved:
+            moved.shift(i, by)
+
+    def learned(self) -> dict[str, dict[str, float]]:
+        """Give what each channel is taken for: steady speed, usual high speed, noise, exponent."""
+        high = self.usual.high()
+        return {
+            channel.name: {
+                "v_eq_per_day": float(self.usual.v_eq[i]),
+                "v_high_per_day": float(high[i]),
+                "noise_sd": float(self.velocities.noise_sd[i]),
+                "watched_d": float(self.usual.watched_d[i]),
+                "alpha": float(self.failure.alpha[i]),
+            }
+            for i, channel in enumerate(self.plan.channels)
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        return {
+            "velocities": self.velocities.snapshot(),
+            "usual": self.usual.snapshot(),
+            "onset": self.onset.snapshot(),
+            "failure": self.failure.snapshot(),
+            "moved": [moved.snapshot() for moved in self._moved],
+            "first_ms": self._first_ms,
+            "last_ms": self._last_ms,
+            "gathered": self._gathered,
+            "looked_ms": self._looked_ms,
+            **{name: listed(getattr(self, name)) for name in _KEPT},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot of the same plan."""
+        for name in ("velocities", "usual", "onset", "failure"):
+            getattr(self, name).restore(state[name])
+        for moved, saved in zip(self._moved, state["moved"], strict=True):
+            moved.restore(saved)
+        self._first_ms, self._last_ms = int(state["first_ms"]), int(state["last_ms"])
+        self._gathered, self._looked_ms = bool(state["gathered"]), state["looked_ms"]
+        for name in _KEPT:
+            refill(getattr(self, name), state[name])
+
+
+_KEPT = ("_sum", "_count", "_speed", "_acceleration", "_angle", "_stage", "_hours")

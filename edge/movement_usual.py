@@ -1,0 +1,103 @@
+"""What is usual for a slope: its steady speed, its high speed, the fastest that came to rest.
+
+Quantiles of the logarithm of the speed, followed step by step (Robbins and Monro 1951), and only
+while nothing accelerates. What lies well above is learned slowly, so that a creep towards failure
+does not become its own measure. O(1) a step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.movement_velocity import listed, refill
+
+if TYPE_CHECKING:
+    from edge.evidence import Bools, Floats
+
+LEARN_D = 7.0
+"""So long a slope is watched before its steady speed is believed."""
+MEMORY_D = 90.0
+STEADY, HIGH = 0.35, 0.99
+"""Quantiles."""
+STEADY_RATE, HIGH_RATE = 2.5, 10.0
+MOST_STEADY, MOST_HIGH = 0.1, 0.02
+"""The rate of neither is more at one step, however far apart readings are."""
+RAISED, SLOWLY = 0.2, 0.2
+"""What lies further above the steady speed, in its logarithm, is learned more slowly."""
+HIGH_OVER_EQ = 6.0
+"""The steady speed is never taken for less than this part of the high one: what noise and
+temperature make of a slope at rest is its steady speed too."""
+
+
+class Usual:
+    """Of ``n`` channels, units a day; NaN until it is known."""
+
+    def __init__(self, given_eq: Floats, given_max: Floats, least_d: float = LEARN_D) -> None:
+        n = len(given_eq)
+        self._least_d = least_d
+        self._given_eq, self._given_max = given_eq, given_max
+        self._configured = given_eq == given_eq
+        self.log_eq, self.log_high = np.full(n, np.nan), np.full(n, np.nan)
+        self.watched_d = np.zeros(n)
+        self.record = np.nan_to_num(given_max, nan=0.0)
+        """Fastest speed outside of an acceleration, or in one that stopped."""
+        self.v_eq = given_eq.copy()
+        """Steady speed: configured, or learned."""
+
+    def reset(self) -> None:
+        """Forget what was learned."""
+        for array in (self.log_eq, self.log_high):
+            array.fill(np.nan)
+        self.watched_d.fill(0.0)
+        self.record[:] = np.nan_to_num(self._given_max, nan=0.0)
+        self.v_eq[:] = self._given_eq
+
+    def learn(self, dt_d: float, steady: Floats, fast: Floats, calm: Bools) -> None:
+        """Take one step: speed over a long window and over a short one; only where it is calm."""
+        known = calm & (steady > 0.0) & (fast > 0.0)
+        log, log_fast = np.log(np.where(known, steady, 1.0)), np.log(np.where(known, fast, 1.0))
+        first = known & (self.log_eq != self.log_eq)
+        if first.any():
+            self.log_eq[first], self.log_high[first] = log[first], log_fast[first]
+        else:
+            self._follow(dt_d, log, log_fast, known)
+        np.fmax(self.record, np.where(known, fast, 0.0), out=self.record)
+        learned = np.exp(np.fmax(self.log_eq, self.log_high - np.log(HIGH_OVER_EQ)))
+        learned[self.watched_d < self._least_d] = np.nan
+        self.v_eq[:] = np.where(self._configured, self._given_eq, learned)
+
+    def _follow(self, dt_d: float, log: Floats, log_fast: Floats, known: Bools) -> None:
+        self.watched_d += np.where(known, dt_d, 0.0)
+        rate = dt_d / np.minimum(MEMORY_D, np.maximum(self.watched_d, 2.0))
+        rate *= known
+        above = log - self.log_eq
+        step = STEADY - (above < 0.0)
+        step *= STEADY_RATE * np.minimum(rate, MOST_STEADY)
+        step[above > RAISED] *= SLOWLY
+        self.log_eq += step
+        step = HIGH - (log_fast < self.log_high)
+        step *= HIGH_RATE * np.minimum(rate, MOST_HIGH)
+        self.log_high += step
+
+    def stopped(self, which: Bools, fastest: Floats) -> None:
+        """Take that accelerations, bool[n], came to rest after they had been as fast as that."""
+        self.record[which] = np.fmax(self.record[which], fastest[which])
+
+    def high(self) -> Floats:
+        """Give the speed that is rarely exceeded."""
+        return np.fmax(np.exp(self.log_high), self._given_max)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        return {name: listed(getattr(self, name)) for name in _KEPT}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot of the same channels; what is configured now stays."""
+        for name in _KEPT:
+            refill(getattr(self, name), state[name])
+        self.v_eq[:] = np.where(self._configured, self._given_eq, self.v_eq)
+
+
+_KEPT = ("log_eq", "log_high", "watched_d", "record", "v_eq")

@@ -1,0 +1,266 @@
+"""Slow faults: a channel that leaves its neighbours, or answers to temperature as never before.
+
+Every BLOCK of hours the means of the values are looked at; whatever this costs is little a reading.
+
+temperature   change from block to block against that of the temperature: a recursive least squares
+              fit over FAST_D against one over SLOW_D, which rests while they differ
+drift         the pace of daily means, temperature taken out, over a few days against that over
+              many: it has changed by more than noise can for PERSIST days, and no neighbour's has
+              that would show it. Where neighbours change their pace too, the slope moves
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.flags import NOTHING, Flag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.evidence import Floats
+    from edge.qc_plan import QcChannel
+
+HOUR_MS = 3_600_000
+BLOCK_MS = 3 * HOUR_MS
+DAY_BLOCKS = 8
+FAST_D, SLOW_D = 4.0, 45.0
+LEARN_D = 12.0
+"""Days with temperature before a coefficient is compared."""
+SURE = 7.0
+"""Coefficients differ by so many of their own sd, and..."""
+APPRECIABLE = 0.2
+"""...by so much a degC, in sd of the noise of a reading."""
+HEALED, HEAL_D = 0.5, 10.0
+WARM_D = 30
+SHORT_D, LONG_D = 6.0, 40.0
+LEAVES = 0.4
+"""Change of pace a day, in sd of the noise of a reading."""
+SHARED = 0.25
+"""A neighbour that changes its pace by so much of it moves too..."""
+SHOWS = 0.25
+"""...and is asked only where that is so many sd of its own noise a day."""
+PERSIST = 5
+USED_D = 60
+"""A pace that has been told for so long is how it is now."""
+MAX_NEIGHBOURS = 4
+
+
+class Agreement:
+    """The slow faults of one station."""
+
+    def __init__(self, channels: Sequence[QcChannel]) -> None:
+        n = len(channels)
+        self._channels = channels
+        self._warm = np.array([c.temperature for c in channels])
+        self._judged = np.array([c.moves for c in channels], dtype=bool)
+        self._heated = self._judged & (self._warm >= 0)
+        pairs = [
+            (i, j)
+            for i, c in enumerate(channels)
+            if c.moves
+            for j in c.neighbours[:MAX_NEIGHBOURS]
+            if channels[j].moves
+        ]
+        self._pairs = np.array(pairs, dtype=int).reshape(-1, 2)
+        self._sum, self._count = np.zeros(n), np.zeros(n)
+        self._block, self._wholes = -1, 0
+        self._mean = np.full(n, np.nan)
+        self._day_sum, self._day_count, self._blocks = np.zeros(n), np.zeros(n), 0
+        self._day = -1
+        # Changes from block to block: sums of xT, TT, xx over FAST_D and SLOW_D; mean change.
+        self._fit = np.zeros((2, 3, n))
+        self._drift = np.full(n, np.nan)
+        self._heated_d = np.zeros(n)
+        self.coefficient = np.full(n, np.nan)
+        """Unit a degC, over SLOW_D; NaN: not known."""
+        self.hot = np.zeros(n, dtype=bool)
+        self._healing = np.zeros(n)
+        self._level = np.full(n, np.nan)
+        self._pace = np.zeros((2, n))  # change a day, over a few days and over many
+        self._watched = np.zeros(n)
+        self._apart = np.zeros(n)
+        self._told = np.zeros(n)
+        self.leaving = np.zeros(n, dtype=bool)
+
+    def reset(self) -> None:
+        """Let go of the block at hand: the time line began anew."""
+        for array in (self._sum, self._count, self._day_sum, self._day_count):
+            array.fill(0.0)
+        self._block = self._day = -1
+        self._blocks = self._wholes = 0
+        self._mean.fill(np.nan)
+
+    def push(self, time_ms: int, values: Floats, noise: Floats) -> bool:
+        """Take what the models get of one row; whether a block ended and flags may be others."""
+        ended = time_ms // BLOCK_MS != self._block and self._turn(time_ms // BLOCK_MS, noise)
+        here = values == values
+        self._sum[here] += values[here]
+        self._count[here] += 1.0
+        return ended
+
+    def push_whole(self, time_ms: int, values: Floats, noise: Floats) -> bool:
+        """Take a row with nothing missing."""
+        ended = time_ms // BLOCK_MS != self._block and self._turn(time_ms // BLOCK_MS, noise)
+        self._sum += values
+        self._wholes += 1
+        return ended
+
+    def _turn(self, block: int, noise: Floats) -> bool:
+        """Begin another block."""
+        ended = 0 <= self._block < block
+        if ended:
+            self._count += self._wholes
+            self._close(block == self._block + 1, noise)
+        self._block, self._wholes = block, 0
+        self._sum.fill(0.0)
+        self._count.fill(0.0)
+        return ended
+
+    def _close(self, next_follows: bool, noise: Floats) -> None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(self._count > 0, self._sum / self._count, np.nan)
+        change = mean - self._mean
+        self._mean = mean if next_follows else np.full(len(mean), np.nan)
+        self._heat(change, noise)
+        day = self._block * BLOCK_MS // (DAY_BLOCKS * BLOCK_MS)
+        if day != self._day:
+            if self._day >= 0 and self._blocks:
+                self._end_day(noise)
+            self._day, self._blocks = day, 0
+            self._day_sum.fill(0.0)
+            self._day_count.fill(0.0)
+        warm = np.where(self._warm >= 0, mean[self._warm], 0.0)
+        taken = np.where(
+            self._heated & (self.coefficient == self.coefficient), self.coefficient, 0.0
+        )
+        level = mean - np.where(warm == warm, taken * warm, 0.0)
+        here = level == level
+        self._day_sum[here] += level[here]
+        self._day_count[here] += 1.0
+        self._blocks += 1
+
+    def _heat(self, change: Floats, noise: Floats) -> None:
+        """Renew the coefficients of temperature."""
+        warming = np.where(self._heated, change[self._warm], np.nan)
+        first = (self._drift != self._drift) & (change == change)
+        self._drift[first] = 0.0
+        usable = (change == change) & (warming == warming) & self._heated
+        x = np.where(usable, change - self._drift, 0.0)
+        self._drift += np.where(usable, 0.1 * (change - self._drift), 0.0)
+        t = np.where(usable, warming, 0.0)
+        parts = np.stack((x * t, t * t, x * x))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            learn = usable & ~self.hot
+            for fit, days, which in ((0, FAST_D, usable), (1, SLOW_D, learn)):
+                keep = math.exp(-1.0 / (DAY_BLOCKS * days))
+                self._fit[fit] = np.where(which, keep * self._fit[fit] + parts, self._fit[fit])
+            self._heated_d += learn / DAY_BLOCKS
+            xt, tt, xx = self._fit[0]
+            fast = xt / tt
+            left = np.maximum(xx - fast * xt, 0.0)
+            seen = DAY_BLOCKS * np.minimum(FAST_D, self._heated_d)
+            sd = np.sqrt(2.0 * left / (tt * np.maximum(seen - 2.0, 1.0)))
+            slow = self._fit[1, 0] / self._fit[1, 1]
+            ready = usable & (self._heated_d >= LEARN_D) & (tt > 10.0)
+            apart = np.abs(fast - slow)
+            far = apart > np.maximum(SURE * sd, APPRECIABLE * noise)
+            near = apart < HEALED * np.maximum(SURE * sd, APPRECIABLE * noise)
+            self._healing = np.where(self.hot & near, self._healing + ready, 0.0)
+            healed = self._healing > HEAL_D * DAY_BLOCKS
+            self.hot = np.where(ready, np.where(self.hot, ~healed, far), self.hot)
+            known = self._heated_d >= LEARN_D
+            self.coefficient = np.where(known, np.where(self.hot, fast, slow), np.nan)
+
+    def _end_day(self, noise: Floats) -> None:
+        """Look at each pair of neighbours; then at who is to blame."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            level = np.where(
+                self._day_count >= DAY_BLOCKS // 2, self._day_sum / self._day_count, np.nan
+            )
+        change = level - self._level
+        self._level = level
+        known = change == change
+        short, long = self._pace
+        most = 3.0 * (noise + np.abs(short))  # a jump is no pace
+        change = np.clip(np.where(known, change, 0.0), -most, most)
+        self._watched += known
+        gain = 1.0 / np.minimum(LONG_D, np.maximum(self._watched, SHORT_D))
+        short += np.where(known, (change - short) / SHORT_D, 0.0)
+        rests = self.leaving & (self._told < USED_D)
+        long += np.where(known & ~rests, gain * (change - long), 0.0)
+        self._compare(short - long, noise)
+
+    def _compare(self, turn: Floats, noise: Floats) -> None:
+        """Find who changed its pace alone."""
+        mine, theirs = self._pairs.T
+        size = np.abs(turn)
+        shared = SHARED * size[mine]
+        usual = (self._watched > WARM_D) & ~self.hot
+        asked = usual[theirs] & (shared > SHOWS * noise[theirs])
+        n = len(size)
+        witnesses = np.bincount(mine[asked], minlength=n)
+        moved = np.bincount(mine[asked & (size[theirs] > shared)], minlength=n)
+        alone = usual & (size > LEAVES * noise) & (witnesses > 0) & (moved == 0)
+        self._apart = np.where(
+            alone, np.minimum(self._apart + 1.0, 2.0 * PERSIST), self._apart - 1.0
+        )
+        self._apart = np.maximum(self._apart, 0.0)
+        held = self.leaving & (self._apart > 0) & ~self.hot
+        self.leaving = held | (self._apart >= PERSIST)
+        self._told = np.where(self.leaving, self._told + 1.0, 0.0)
+
+    def flag(self, i: int) -> Flag:
+        """Give the slow flags of a channel."""
+        found = Flag.DRIFT if self.leaving[i] else NOTHING
+        return found | (Flag.TEMPERATURE if self.hot[i] else NOTHING)
+
+    def state(self) -> bytes:
+        """Give something that changes with the flags."""
+        return self.leaving.tobytes() + self.hot.tobytes()
+
+    def shift(self, i: int, by: float) -> None:
+        """Take that a channel reads ``by`` more from now on, by order: its past is moved along."""
+        self._mean[i] += by
+        self._level[i] += by
+        self._day_sum[i] += by * self._day_count[i]
+        self._sum[i] += by * (self._count[i] + self._wholes)
+
+    def forgive(self, i: int) -> None:
+        """Learn a channel anew: it was re-zeroed, or replaced."""
+        self._watched[i] = self._apart[i] = self._told[i] = 0.0
+        self._pace[:, i] = 0.0
+        self.leaving[i] = False
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        kept: dict[str, Any] = {name: _list(getattr(self, name)) for name in _KEPT}
+        return {
+            **kept,
+            "block": self._block,
+            "day": self._day,
+            "blocks": self._blocks,
+            "wholes": self._wholes,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot of the same channels."""
+        for name in _KEPT:
+            was = getattr(self, name)
+            values = [math.nan if v is None else v for v in state[name]]
+            setattr(self, name, np.array(values, dtype=was.dtype).reshape(was.shape))
+        self._block, self._day = int(state["block"]), int(state["day"])
+        self._blocks, self._wholes = int(state["blocks"]), int(state["wholes"])
+
+
+_KEPT = (
+    "_sum", "_count", "_mean", "_day_sum", "_day_count", "_fit", "_drift", "_heated_d",
+    "coefficient", "hot", "_healing", "_level", "_pace", "_watched", "_apart", "_told", "leaving",
+)  # fmt: skip
+
+
+def _list(array: Any) -> list[Any]:
+    return [None if v != v else v for v in array.ravel().tolist()]

@@ -1,0 +1,187 @@
+"""What of a station no longer reports, told at the times it was due, however often one looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.alarm import Alarm, AlarmChange
+    from edge.config import StationConfig
+
+NEVER_MS = 2**62
+
+
+class Silence:
+    """When each channel and score was last heard, and which are silent."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        alarm: Alarm,
+        *,
+        expected: tuple[str, ...],
+        armed: tuple[str, ...],
+        kinds: tuple[str, ...],
+        lacking: frozenset[str],
+        unarmed: str,
+        watches: bool,
+    ) -> None:
+        """Take what is to report.
+
+        Args:
+            config: of the station.
+            alarm: is told what falls silent.
+            expected: channels and scores whose silence is told.
+            armed: all of them silent is NO-DATA.
+            kinds: scores, which rest while a channel is in maintenance.
+            lacking: silent from the start on: a bundle is configured and cannot be armed.
+            unarmed: why no bundle is armed.
+            watches: whether there are rules or models at all.
+
+        """
+        self._config, self._alarm = config, alarm
+        self._expected, self._armed, self._kinds = expected, armed, kinds
+        self._lacking, self._unarmed, self._watches = lacking, unarmed, watches
+        self._heard: dict[str, int] = {}
+        self._excused: dict[str, int] = {}
+        self.maintained: set[str] = set()
+        """Ports in maintenance: nobody expects to hear from them."""
+        self._since_ms: int | None = None
+        self._begun = False
+        self.due_ms = 0
+        """Nothing can fall silent before this: a lower bound, so that readings need not look."""
+
+    def begin(self, now_ms: int) -> None:
+        """Take that a reading came: with the first the wait begins."""
+        if not self._begun:  # known to a replay too, other than when the gateway was started
+            self._begun, self._since_ms = True, now_ms
+
+    def hear(self, name: str, now_ms: int) -> None:
+        """Take that a channel or score reports."""
+        self._heard[name] = now_ms
+
+    def hear_values(self, names: tuple[str, ...], values: list[float], now_ms: int) -> None:
+        """Take the values of all channels, NaN for those that do not report."""
+        heard = self._heard
+        for name, value in zip(names, values, strict=True):
+            if value == value:  # not NaN
+                heard[name] = now_ms
+
+    def ages(self, names: tuple[str, ...], now_ms: int) -> tuple[tuple[str, int], ...]:
+        """Give how long ago each was last heard."""
+        heard = self._heard
+        return tuple((name, now_ms - heard[name]) for name in names if name in heard)
+
+    def tick(self, now_ms: int) -> list[AlarmChange]:
+        """Look for what has fallen silent, in the order and at the times it was due.
+
+        However often this is called, the same changes come of it: replay agrees with the field.
+        """
+        if now_ms <= self.due_ms:
+            return []
+        if self._since_ms is None:
+            self._since_ms = now_ms
+        if not self._watches:
+            self.due_ms = NEVER_MS
+            why = f"not armed: {self._unarmed}"
+            change = self._alarm.silence(now_ms, ("models",), no_data=True, why=why)
+            return [] if change is None else [change]
+        silent = set(self._alarm.silent)
+        found: list[AlarmChange] = []
+        if self._lacking and not self._lacking <= silent:
+            silent |= self._lacking
+            found += self._tell(now_ms, silent)
+        dues = {name: due for name, due in self._dues().items() if name not in silent}
+        for due in sorted({due for due in dues.values() if due < now_ms}):
+            silent.update(name for name in dues if dues[name] == due)
+            found += self._tell(due, silent)
+        self.due_ms = min((due for due in dues.values() if due >= now_ms), default=now_ms)
+        return found
+
+    def maintain(self, ports: set[str], now_ms: int) -> tuple[str, ...]:
+        """Take which ports are in maintenance from now on; give their channels.
+
+        What its end leaves has as long to report as after a start.
+        """
+        before = self._exempt()
+        self.maintained = ports
+        self._excused |= dict.fromkeys(before - self._exempt(), now_ms)
+        self.due_ms = 0
+        return tuple(c.name for c in self._config.channels if c.port in self.maintained)
+
+    def _exempt(self) -> set[str]:
+        """Return what is not expected: channels in maintenance, and with them all scores."""
+        if not self.maintained:
+            return set()
+        names = {c.name for c in self._config.channels if c.port in self.maintained}
+        return names.union(self._kinds)
+
+    def shift(self, delta_ms: int) -> None:
+        """Move all times of arrival: the clock of the gateway was set."""
+        self._heard = {name: at + delta_ms for name, at in self._heard.items()}
+        self._excused = {name: at + delta_ms for name, at in self._excused.items()}
+        if self._since_ms is not None:
+            self._since_ms += delta_ms
+            self.due_ms += delta_ms
+
+    def _dues(self) -> dict[str, int]:
+        """Return when each armed score and each channel needed falls silent if no more comes."""
+        start = self._since_ms or 0
+        limit = self._config.no_data_after_ms
+        dues = {
+            name: max(self._heard.get(name, start), self._excused.get(name, 0)) + limit
+            for name in self._expected
+        }
+        for name in self._exempt():
+            dues.pop(name, None)
+        return dues
+
+    def returned(self, now_ms: int) -> list[AlarmChange]:
+        """Look whether something that was silent reports again."""
+        limit = self._config.no_data_after_ms
+        silent = {
+            name
+            for name in self._alarm.silent
+            if name not in self._heard or self._heard[name] + limit < now_ms
+        }
+        self.due_ms = 0
+        return self._tell(now_ms, silent)
+
+    def _tell(self, at_ms: int, names: set[str]) -> list[AlarmChange]:
+        silent = tuple(sorted(names))
+        no_data = all(each in names for each in self._armed)
+        limit_s = self._config.no_data_after_ms / 1000
+        late = ", ".join(name for name in silent if name in self._heard)
+        unheard = (name for name in silent if name not in self._heard)
+        never = ", ".join(name for name in unheard if name not in self._lacking)
+        parts = [f"nothing for {limit_s:g} s from {late}"] if late else []
+        if self._lacking:
+            parts.append(f"models are not armed: {self._unarmed}")
+        if never:  # a model that warms up does not watch yet, and that has to be said
+            parts.append(f"not heard yet, {limit_s:g} s after the start: {never}")
+        why = "; ".join(parts)
+        change = self._alarm.silence(at_ms, silent, no_data=no_data, why=why)
+        return [] if change is None else [change]
+
+    def snapshot(self, now_ms: int) -> dict[str, Any]:
+        """Return the state as JSON-ready values; how long each was silent is as of ``now_ms``."""
+        since = now_ms if self._since_ms is None else self._since_ms
+        return {
+            "ages_ms": {name: now_ms - at for name, at in self._heard.items()},
+            "excused_ms": {name: now_ms - at for name, at in self._excused.items()},
+            "begun": self._begun,
+            "since_ms": now_ms - since,
+        }
+
+    def restart(self, now_ms: int) -> None:
+        """Begin the wait anew."""
+        self._since_ms, self.due_ms = now_ms, 0
+
+    def restore(self, state: dict[str, Any], now_ms: int) -> None:
+        """Continue from a snapshot."""
+        since_ms = now_ms - int(state["since_ms"])
+        begun = bool(state["begun"])
+        self._heard = {name: now_ms - int(age) for name, age in state["ages_ms"].items()}
+        excused = state.get("excused_ms", {})  # older states have none
+        self._excused = {name: now_ms - int(age) for name, age in excused.items()}
+        self._since_ms, self._begun = since_ms, begun
