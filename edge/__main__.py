@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import __version__
+from edge import (
+    __version__,
+    line_commands,
+    order_commands,
+    replay_commands,
+    schema_commands,
+    watch_commands,
+)
 from edge.errors import TalusError
 
 if TYPE_CHECKING:
@@ -21,7 +28,15 @@ examples:
   talus run --config gateway.toml                 serve until SIGTERM or Ctrl-C
   talus replay flood.capture --config gateway.toml       the same alarms, without hardware
   talus replay node=2024.csv --config gateway.toml --json > alarms.jsonl
+  talus explain ALARM_ID --config gateway.toml    why this alarm, on which numbers, how old
+  talus ack slope --config gateway.toml           somebody has seen it (also: shelve, drill, rezero)
   talus bundle show bundle/ --config gateway.toml        what is in it, who signed it, what it arms
+  talus probe                                     which serial devices are here
+  talus probe /dev/ttyUSB0                        what speaks there, and the TOML for it
+  talus tail --config gateway.toml                live readings, one line each
+  talus watch --config gateway.toml               levels, links, the newest alarms
+  talus subscribe --config gateway.toml --json    one line a message, for scripts
+  talus schemas alarm                             what a message holds
   talus bench                                     how fast is this board
 
 exit codes: 0 done, 1 something is wrong (it says what), 2 wrong usage
@@ -39,14 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="read the ports, watch the slopes, relay the alarms")
     check = commands.add_parser("check", help="validate configuration, bundles, ports and broker")
-    replay = commands.add_parser("replay", help="run a capture, CSV or logger file, no hardware")
-    for each in (run, check, replay):
+    for each in (run, check):
         each.add_argument("--config", type=Path, required=True, metavar="gateway.toml")
     check.add_argument("--listen", type=float, default=3.0, metavar="SECONDS",
                        help="how long to wait for a reading on each port (default 3)")  # fmt: skip
     run.add_argument("-v", "--verbose", action="store_true", help="log each rejected reading")
-    replay.add_argument("sources", nargs="+", metavar="[PORT=]FILE")
-    replay.add_argument("--json", action="store_true", help="one JSON object an alarm change")
     bundle = commands.add_parser("bundle", help="what a bundle is, who signed it, what it arms")
     show = bundle.add_subparsers(dest="action", required=True).add_parser(
         "show", help="its models, thresholds and artifacts, and its signature",
@@ -56,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--config", type=Path, metavar="gateway.toml",
                       help="judge signature and counter by this configuration")  # fmt: skip
     show.add_argument("--json", action="store_true", help="one JSON object")
+    replay_commands.add_commands(commands)
+    order_commands.add_commands(commands)
+    line_commands.add_commands(commands)
+    schema_commands.add_commands(commands)
+    watch_commands.add_commands(commands)
     bench = commands.add_parser("bench", help="p50 and p99 of each stage and runtime, here")
     bench.add_argument("--bundle", type=Path, help="default: the demo bundle of this package")
     bench.add_argument("--count", type=int, default=5000, help="readings to time")
@@ -68,9 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "run": _run,
         "check": _check,
-        "replay": _replay,
         "bundle": _show,
         "bench": _bench,
+        **replay_commands.RUN,
+        **order_commands.RUN,
+        **line_commands.RUN,
+        **schema_commands.RUN,
+        **watch_commands.RUN,
     }
     try:
         return commands[args.command](args)
@@ -121,61 +142,6 @@ def _check(args: argparse.Namespace) -> int:
     if wrong:
         print(f"{wrong} to mend")
     return 1 if wrong else 0
-
-
-def _replay(args: argparse.Namespace) -> int:
-    from collections import Counter
-
-    from edge.alarm import LEVELS
-    from edge.bundles import open_bundles
-    from edge.config import load_config
-    from edge.message import change_values, to_json
-    from edge.replay import recorded, replay
-    from firmware_bridge.reading import Reading
-
-    config = load_config(args.config)
-    bundles = open_bundles(config)
-    for name, bundle in bundles.items():
-        if isinstance(bundle, str):
-            print(f"station {name} is NOT WATCHED: {bundle}", file=sys.stderr)
-    counts: Counter[str] = Counter()
-    seen: dict[str, set[str]] = {}
-    for item, outcome in replay(config, bundles, recorded(config, args.sources)):
-        counts["in"] += 1
-        if isinstance(item, Reading):
-            seen.setdefault(item.source, set()).update(item.channels)
-        if outcome is None or outcome.reason:
-            counts[outcome.reason if outcome else getattr(item, "reason", "")] += 1
-            continue
-        counts["accepted"] += 1
-        forecasts = {s.observation.station: s.forecasts for s in outcome.scored}
-        for change in outcome.changes:
-            if args.json:  # the very text that a gateway publishes
-                found = forecasts.get(change.station, ())
-                print(to_json(change_values(change, config.name, found)).decode())
-                continue
-            word = "no-data" if change.no_data else LEVELS[change.level]
-            text = change.reason.removeprefix("NO-DATA: ")
-            print(f"{_utc(change.time_ms)} {change.station} {change.level} {word} {text}")
-    rejected = {k: v for k, v in sorted(counts.items()) if k not in ("in", "accepted")}
-    accounts = f"readings in {counts['in']}, accepted {counts['accepted']}, rejected {rejected}"
-    print(accounts, file=sys.stderr)
-    for i, station in enumerate(config.stations):
-        for j, channel in enumerate(station.channels):
-            columns = seen.get(channel.port)
-            if columns and channel.plan.column not in columns:
-                known = ", ".join(sorted(columns))
-                where = f"{args.config}: station[{i}].channel[{j}].column"
-                text = f"{channel.plan.column!r} is nowhere in the files; they have {known}"
-                print(f"{where}: {text}", file=sys.stderr)
-    return 1 if any(isinstance(bundle, str) for bundle in bundles.values()) else 0
-
-
-def _utc(time_ms: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _show(args: argparse.Namespace) -> int:

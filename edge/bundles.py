@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
 from edge.bundle import Bundle, load_bundle
 from edge.counters import older, read_counters
 from edge.errors import TalusError
 from edge.station import check_schema
+from edge.trust import signature_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +33,30 @@ def open_bundles(config: Config) -> dict[str, Opened]:
     # Of two of one name the older is refused now, and not only after the next start.
     armed = signed_counters(by_folder.values())
     return {s.name: _for(s, by_folder.get(s.bundle), armed) for s in config.stations}
+
+
+def told(config: Config, opened: Mapping[str, Opened]) -> list[tuple[int, str]]:
+    """Say of each station what watches it: (urgency as in logging, line)."""
+    found: list[tuple[int, str]] = []
+    for station in config.stations:
+        bundle = opened[station.name]
+        ruled = f"{len(station.decision.rules)} rules" if station.decision.rules else ""
+        if isinstance(bundle, str):
+            if station.bundle or not ruled:
+                what = f"NOT WATCHED by models, {ruled} watch" if ruled else "NOT WATCHED"
+                found.append((ERROR, f"station {station.name} is {what}: {bundle}"))
+            else:
+                found.append((INFO, f"station {station.name}: {ruled}, no bundle"))
+            continue
+        notes = [f"station {station.name}: passed over: {note}" for note in bundle.notes]
+        found += [(WARNING, note) for note in notes]
+        loaded = bundle.forecaster
+        line = (
+            f"station {station.name}: {bundle.manifest.label}, {signature_text(bundle.signer)}: "
+            f"{loaded.artifact.file} in {loaded.runtime}, golden error {loaded.golden_error:.3g}"
+        )
+        found.append((INFO, line + (f"; {ruled}" if ruled else "")))
+    return found
 
 
 def signed_counters(opened: Iterable[Opened]) -> dict[str, int]:

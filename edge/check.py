@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
-import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.bundles import open_bundles
+from edge.check_broker import try_broker
 from edge.counters import read_counters
-from edge.errors import ConfigError, TalusError
+from edge.errors import ConfigError
+from edge.finding import Finding
 from edge.heard import listen
 from edge.runtime import installed
 from edge.trust import NO_TRUST, signature_text
@@ -22,22 +21,8 @@ if TYPE_CHECKING:
 
     from edge.bundle import Bundle
     from edge.config import Config
-    from edge.parse_mqtt import MqttConfig
 
 MIN_FREE_MB = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: ``path`` in the TOML, and what is wrong with it and what to do.
-
-    ``sure`` is False where only a person can tell, as with a line on which nothing came.
-    """
-
-    ok: bool
-    path: str
-    text: str
-    sure: bool = True
 
 
 def check(
@@ -62,7 +47,8 @@ def check(
     yield from _ports(config, listen_s)
     yield _disk(config)
     yield from _capture(config)
-    yield _broker(config, broker_wait_s)
+    for broker in config.mqtt.brokers:
+        yield try_broker(config, broker, broker_wait_s)
 
 
 def _runtimes() -> Finding:
@@ -151,58 +137,3 @@ def _capture(config: Config) -> Iterator[Finding]:
 
 def _count(some: tuple[object, ...], word: str) -> str:
     return f"{len(some)} {word}{'' if len(some) == 1 else 's'}"
-
-
-def _broker(config: Config, wait_s: float) -> Finding:
-    from edge.relay import make_client
-
-    m = config.mqtt
-    where = f"{m.host}:{m.port}"
-    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    try:
-        client = make_client(m, config.folder, f"talus-{config.name}-check")
-    except TalusError as error:
-        path, _, text = str(error).partition(": ")
-        return Finding(ok=False, path=path, text=text)
-    client.on_connect = lambda *a: answers.put(_refused(a[3]) if a[3].is_failure else "")
-    client.on_disconnect = lambda *a: answers.put(_hung_up(m))
-    try:
-        client.connect(m.host, m.port, keepalive=max(5, int(wait_s) + 1))
-    except ssl.SSLCertVerificationError as error:
-        text = (
-            f"{where}: the broker's certificate: {error.verify_message.rstrip('.')}: is this its "
-            "CA, is host the name in its certificate, and is the clock of this gateway right?"
-        )
-        return Finding(ok=False, path="mqtt.ca_file", text=text)
-    except ssl.SSLError as error:
-        text = f"{where}: TLS: {error.reason or error}: is this the TLS port of the broker?"
-        return Finding(ok=False, path="mqtt.port", text=text)
-    except (OSError, ValueError) as error:
-        text = f"{where}: {error}: is the broker running, and this gateway on its network?"
-        return Finding(ok=False, path="mqtt.host", text=text)
-    client.loop_start()
-    try:
-        answer = answers.get(timeout=wait_s)
-    except queue.Empty:
-        answer = f"no answer within {wait_s:g} s: is this an MQTT broker?"
-    client.on_disconnect = None
-    client.disconnect()
-    client.loop_stop()
-    if answer:
-        return Finding(ok=False, path="mqtt", text=f"{where}: {answer}")
-    tls = "TLS" if m.ca_file else "no TLS: set ca_file, cert_file and key_file before the field"
-    return Finding(ok=True, path="mqtt", text=f"{where} accepts this gateway ({tls})")
-
-
-def _refused(reason: object) -> str:
-    what = "is mqtt.username right, what password_file holds, and the broker's list of clients?"
-    return f"refused: {reason}: {what}"
-
-
-def _hung_up(m: MqttConfig) -> str:
-    """Say what a connection that ends without an answer most often means."""
-    if not m.ca_file:
-        return "the broker hung up: does this port want TLS? (mqtt.ca_file)"
-    if not m.cert_file:
-        return "the broker hung up: does it want a certificate? (mqtt.cert_file and key_file)"
-    return "the broker hung up: was mqtt.cert_file signed by a CA that it knows, and still valid?"

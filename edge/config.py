@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.calibration import ChannelPlan, full_name, referenced
+from edge.calibration import full_name, referenced
 from edge.errors import ConfigError
 from edge.fields import Mistakes, Table
-from edge.parse_channels import ChannelConfig, parse_channel
+from edge.parse_metrics import NO_METRICS, MetricsConfig, parse_metrics
 from edge.parse_mqtt import MqttConfig, parse_mqtt
 from edge.parse_ports import PortConfig, parse_port
+from edge.parse_publish import NOTHING, PublishConfig, parse_publish
+from edge.parse_remote import NO_REMOTE, RemoteConfig, parse_remote
+from edge.parse_second_path import NO_SECOND_PATH, SecondPathConfig, parse_second_path
+from edge.parse_station import (
+    AlarmConfig,
+    StationConfig,
+    checked_name,
+    default_ceiling,
+    milliseconds,
+    parse_station,
+)
 from edge.parse_trust import parse_trust
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge.parse_channels import ChannelConfig
     from edge.trust import Trust
 
 MAX_CONFIG_BYTES = 1024 * 1024
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
-"""Names stand in MQTT topics and file names: no slash, no wildcard, no space."""
+INDEX = "bundles/index.json"
+"""In `data_dir`: which bundles were installed over MQTT (edge.bundle_install)."""
+
+__all__ = [
+    "AlarmConfig",
+    "Config",
+    "RuntimeConfig",
+    "StationConfig",
+    "checked_name",
+    "default_ceiling",
+    "load_config",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +51,6 @@ class RuntimeConfig:
 
     prefer: tuple[str, ...]
     precision: str
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmConfig:
-    """Alarm rules of a station (ISA-18.2). Set points are ratios to the bundle's thresholds.
-
-    ``ceiling`` is the highest level that each kind of score may raise.
-    """
-
-    set_points: tuple[float, float, float, float]
-    deadband: float
-    on_delay_ms: int
-    off_delay_ms: int
-    ceiling: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StationConfig:
-    """One watched slope: its channels, bundle, grid and alarm rules.
-
-    ``step_ms`` 0 takes the step of the bundle.
-    """
-
-    name: str
-    bundle: str
-    step_ms: int
-    readings_per_step: int
-    lateness_ms: int
-    no_data_after_ms: int
-    channels: tuple[ChannelConfig, ...]
-    alarm: AlarmConfig
-
-    @property
-    def plans(self) -> tuple[ChannelPlan, ...]:
-        """The calibration plans, in channel order."""
-        return tuple(channel.plan for channel in self.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +66,16 @@ class Config:
     snapshot_every_ms: int
     reference_max_age_ms: int
     outbox_max_bytes: int
+    outbox_max_days: int
     mqtt: MqttConfig
     runtime: RuntimeConfig
     trust: Trust
     ports: tuple[PortConfig, ...]
     stations: tuple[StationConfig, ...]
+    publish: PublishConfig = NOTHING
+    remote: RemoteConfig = NO_REMOTE
+    second_path: SecondPathConfig = NO_SECOND_PATH
+    metrics: MetricsConfig = NO_METRICS
 
     def station(self, name: str) -> StationConfig:
         """Return the station of that name. Raises ConfigError."""
@@ -122,7 +112,11 @@ def load_config(path: Path, *, site: bool = False) -> Config:
     root.done()
     _agree(config, mistakes)
     mistakes.raise_if_any()
-    return config
+    if site or not (config.data_dir / INDEX).exists():
+        return config
+    from edge.bundle_install import armed  # only where a bundle came over MQTT
+
+    return armed(config)
 
 
 def _text(content: bytes) -> str:
@@ -141,36 +135,31 @@ def _config(root: Table, path: Path, *, site: bool) -> Config:
     gateway = root.table("gateway")
     name = checked_name(gateway, "name", "gateway")
     folder = path.resolve().parent
+    mqtt = parse_mqtt(root.table("mqtt"))
+    stations = tuple(parse_station(t, site=site) for t in root.tables("station", at_least=1))
     config = Config(
         name=name,
         folder=folder,
         data_dir=folder / gateway.text("data_dir", "talus-data"),
         capture=gateway.text("capture", ""),
-        telemetry_every_ms=_ms(gateway, "telemetry_every_s", 1.0, low=0.05),
-        health_every_ms=_ms(gateway, "health_every_s", 60.0, low=0.1),
-        snapshot_every_ms=_ms(gateway, "snapshot_every_s", 60.0, low=0.1),
-        reference_max_age_ms=_ms(gateway, "reference_max_age_s", 3600.0, low=1.0),
+        telemetry_every_ms=milliseconds(gateway, "telemetry_every_s", 1.0, low=0.05),
+        health_every_ms=milliseconds(gateway, "health_every_s", 60.0, low=0.1),
+        snapshot_every_ms=milliseconds(gateway, "snapshot_every_s", 60.0, low=0.1),
+        reference_max_age_ms=milliseconds(gateway, "reference_max_age_s", 3600.0, low=1.0),
         outbox_max_bytes=gateway.integer("outbox_max_mb", 512, low=1, high=65536) * 1024 * 1024,
-        mqtt=parse_mqtt(root.table("mqtt")),
+        outbox_max_days=gateway.integer("outbox_max_days", 30, low=1, high=3650),
+        mqtt=mqtt,
         runtime=_runtime(root.table("runtime")),
         trust=parse_trust(root.table("trust")),
         ports=tuple(parse_port(t) for t in root.tables("port", at_least=1)),
-        stations=tuple(_station(t, site=site) for t in root.tables("station", at_least=1)),
+        stations=stations,
+        publish=parse_publish(root.table("publish"), stations, mqtt.telemetry_encoding),
+        remote=parse_remote(root.table("remote")),
+        second_path=parse_second_path(root.table("second_path")),
+        metrics=parse_metrics(root.table("metrics")),
     )
     gateway.done()
     return config
-
-
-def checked_name(table: Table, key: str, default: str | None = None) -> str:
-    """Read a name that may stand in a topic or file name."""
-    name = table.text(key) if default is None else table.text(key, default)
-    if name and not _NAME.match(name):
-        table.wrong(key, f"{name!r}: letters, digits, '_', '.', '-' only, 64 at most")
-    return name
-
-
-def _ms(table: Table, key: str, default: float, *, low: float = 0.0) -> int:
-    return round(1000 * table.number(key, default, low=low, high=366 * 86400.0))
 
 
 def _runtime(t: Table) -> RuntimeConfig:
@@ -185,61 +174,15 @@ def _runtime(t: Table) -> RuntimeConfig:
     return runtime
 
 
-def _station(t: Table, *, site: bool) -> StationConfig:
-    step_ms = _ms(t, "step_s", 0.0)
-    if site and not step_ms:
-        t.wrong("step_s", "needed for training: the grid step in seconds")
-    station = StationConfig(
-        name=checked_name(t, "name"),
-        bundle=t.text("bundle", "") if site else t.text("bundle"),
-        step_ms=step_ms,
-        readings_per_step=t.integer("readings_per_step", 1, low=1, high=100_000),
-        lateness_ms=_ms(t, "lateness_s", 0.0),
-        no_data_after_ms=_ms(t, "no_data_after_s", 3600.0, low=0.1),
-        channels=tuple(parse_channel(c) for c in t.tables("channel", at_least=1)),
-        alarm=_alarm(t.table("alarm")),
-    )
-    t.done()
-    return station
-
-
-def default_ceiling() -> tuple[tuple[str, int], ...]:
-    """Return the highest level that each kind of score may raise unless configured."""
-    levels = {
-        "velocity": 4,
-        "forecast": 4,
-        "residual": 2,
-        "baseline": 2,
-        "autoencoder": 2,
-        "pca": 2,
-    }
-    return tuple(levels.items())
-
-
-def _alarm(t: Table) -> AlarmConfig:
-    points = t.numbers("set_points", [1.0, 2.0, 4.0, 8.0], length=4)
-    if list(points) != sorted(set(points)) or points[0] <= 0:
-        t.wrong("set_points", "four rising values above 0, for levels 1 to 4")
-    ceiling = t.table("max_level")
-    kinds = default_ceiling()
-    alarm = AlarmConfig(
-        set_points=(points[0], points[1], points[2], points[3]),
-        deadband=t.number("deadband", 0.2, low=0.0, high=0.95),
-        on_delay_ms=_ms(t, "on_delay_s", 0.0),
-        off_delay_ms=_ms(t, "off_delay_s", 86400.0),
-        ceiling=tuple((k, ceiling.integer(k, level, low=0, high=4)) for k, level in kinds),
-    )
-    ceiling.done()
-    t.done()
-    return alarm
-
-
 def _agree(config: Config, mistakes: Mistakes) -> None:
     ports = [port.name for port in config.ports]
     stations = [station.name for station in config.stations]
     for key, names in (("port", ports), ("station", stations)):
         if len(set(names)) != len(names):
             mistakes.add(key, "names must differ")
+    sms = config.second_path.sms
+    if sms is not None and sms.device in [port.device for port in config.ports]:
+        mistakes.add("second_path.sms.device", f"{sms.device} is also the device of a [[port]]")
     every = {full_name(s.name, c.name) for s in config.stations for c in s.channels}
     for i, station in enumerate(config.stations):
         names = [channel.name for channel in station.channels]
@@ -281,8 +224,8 @@ def circular(config: Config) -> list[str]:
 
 def _column(config: Config, channel: ChannelConfig, path: str, mistakes: Mistakes) -> None:
     for port in config.ports:
-        if port.name == channel.port and port.lines is not None:
-            known = [name for name, _ in port.lines.columns]
-            if channel.plan.column not in known:
-                what = f"{channel.plan.column!r} is no column of port {port.name!r}"
-                mistakes.add(f"{path}.column", f"{what}; known: {', '.join(known)}")
+        known = port.columns
+        if port.name != channel.port or known is None or channel.plan.column in known:
+            continue
+        what = f"{channel.plan.column!r} is no column of port {port.name!r}"
+        mistakes.add(f"{path}.column", f"{what}; known: {', '.join(known)}")

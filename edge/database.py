@@ -13,20 +13,47 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message(
   id INTEGER PRIMARY KEY AUTOINCREMENT, priority INTEGER NOT NULL, topic TEXT NOT NULL,
   payload BLOB NOT NULL, retain INTEGER NOT NULL, rows INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS by_priority ON message(priority, id);
+CREATE TABLE IF NOT EXISTS journal(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS state(name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
+_INDEXES = """
+DROP INDEX IF EXISTS by_priority;
+CREATE INDEX IF NOT EXISTS urgent ON message(priority, id) WHERE priority < 2;
+CREATE INDEX IF NOT EXISTS retained ON message(topic) WHERE retain = 1;
+"""
+"""None holds telemetry: each would be one more page to write with every message."""
+_ADDED = {
+    "message": {
+        "put_ms": "INTEGER NOT NULL DEFAULT 0",
+        "packed": "INTEGER NOT NULL DEFAULT 0",
+        "thin": "INTEGER NOT NULL DEFAULT 0",
+        "crc": "INTEGER NOT NULL DEFAULT -1",
+        "label": "TEXT NOT NULL DEFAULT ''",
+    },
+    "state": {"packed": "INTEGER NOT NULL DEFAULT 0"},
+}
+"""Columns that files of older versions lack. ``crc`` -1: written without one."""
 _WRONG_MESSAGE = """
 SELECT COUNT(*) FROM message WHERE typeof(topic) != 'text' OR typeof(payload) != 'blob'
   OR typeof(priority) != 'integer' OR priority NOT BETWEEN 0 AND 2
-  OR typeof(rows) != 'integer' OR rows < 0
+  OR typeof(rows) != 'integer' OR rows < 0 OR typeof(put_ms) != 'integer'
+  OR typeof(packed) != 'integer' OR typeof(thin) != 'integer' OR typeof(crc) != 'integer'
+  OR typeof(label) != 'text' OR id NOT BETWEEN 1 AND 4611686018427387904
   OR topic = '' OR instr(topic, '+') OR instr(topic, '#') OR instr(topic, char(0))
 """
 _WRONG_STATE = """
 SELECT COUNT(*) FROM state WHERE typeof(name) != 'text' OR typeof(value) != 'blob'
+  OR typeof(packed) != 'integer'
+"""
+_WRONG_SEQUENCE = """
+SELECT COUNT(*) FROM sqlite_sequence
+  WHERE typeof(seq) != 'integer' OR seq NOT BETWEEN 0 AND 4611686018427387904
 """
 _LOG_PAGES = 128
 """Pages after which the log is moved into the file: on a full disk this has to fit the reserve."""
+MAX_ASIDE = 3
+"""Damaged files kept; the oldest go, as a failing card damages one after another."""
 _ELSEWHERE = frozenset(
     {
         sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
@@ -34,6 +61,7 @@ _ELSEWHERE = frozenset(
     }
 )  # fmt: skip
 """Errors that are not of the file: another file would not help."""
+_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -46,8 +74,14 @@ def open_database(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA secure_delete=OFF")  # to write zeros over what is gone wears the card
         db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         db.executescript(_SCHEMA)
+        for table, columns in _ADDED.items():
+            there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+            for name in columns.keys() - there:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
+        db.executescript(_INDEXES)
         _prove(db)
     except BaseException:
         db.close()
@@ -58,12 +92,13 @@ def open_database(path: Path) -> sqlite3.Connection:
 def _prove(db: sqlite3.Connection) -> None:
     if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("the database is damaged")
-    db.execute("SELECT DISTINCT topic FROM message").fetchall()  # raises where it is not UTF-8
-    if any(db.execute(query).fetchone()[0] for query in (_WRONG_MESSAGE, _WRONG_STATE)):
+    db.execute("SELECT DISTINCT topic, label FROM message").fetchall()  # raises if it is not UTF-8
+    wrong = (_WRONG_MESSAGE, _WRONG_STATE, _WRONG_SEQUENCE)
+    if any(db.execute(query).fetchone()[0] for query in wrong):
         raise sqlite3.DatabaseError("the database holds what was never put")
     db.execute("BEGIN IMMEDIATE")
     db.execute("INSERT INTO message(priority, topic, payload, retain, rows) VALUES (0,'',x'',0,0)")
-    db.execute("INSERT OR REPLACE INTO state VALUES ('', x'')")
+    db.execute("INSERT OR REPLACE INTO state(name, value) VALUES ('', x'')")
     db.execute("ROLLBACK")
 
 
@@ -75,11 +110,23 @@ def is_damage(error: Exception, path: Path) -> bool:
     return code not in _ELSEWHERE
 
 
-def set_aside(path: Path) -> str:
-    """Rename a database with its log; returns the new name."""
-    aside = path.with_name(f"{path.stem}.damaged.{os.getpid()}.db")
+def is_broken(error: Exception) -> bool:
+    """Whether an open file turned out to be damaged: SQLite itself says so."""
+    if isinstance(error, UnicodeDecodeError):  # what SQLite says of damage may be no text
+        return True
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a database with its log; returns the new path."""
+    old = sorted(path.parent.glob(f"{path.stem}.damaged.*.db"), key=lambda p: p.stat().st_mtime)
+    for gone in old[: 1 - MAX_ASIDE]:
+        for suffix in ("", "-wal", "-shm"):
+            gone.with_name(gone.name + suffix).unlink(missing_ok=True)
+    names = (path.with_name(f"{path.stem}.damaged.{os.getpid()}-{n}.db") for n in range(100_000))
+    aside = next(name for name in names if not name.exists())
     for suffix in ("", "-wal", "-shm"):
-        old = path.with_name(path.name + suffix)
-        if old.exists():
-            old.rename(aside.with_name(aside.name + suffix))
-    return aside.name
+        found = path.with_name(path.name + suffix)
+        if found.exists():
+            found.rename(aside.with_name(aside.name + suffix))
+    return aside

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
+from edge.message import number, quality_values
 from edge.trust import signature_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ class Accounts:
     def reject(self, reason: str) -> None:
         """Count a reading that is given up."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
+
+
+def account_values(accounts: Accounts, outbox: Outbox, published: int) -> dict[str, Any]:
+    """Return what became of readings as JSON values."""
+    rejected = dict(accounts.rejected)
+    for reason, rows in outbox.lost.items():
+        rejected[reason] = rejected.get(reason, 0) + rows
+    return {"readings_in": accounts.readings_in, "published": published, "rejected": rejected}
 
 
 class Latency:
@@ -95,9 +104,19 @@ def station_values(station: Station) -> dict[str, Any]:
         "level": station.alarm.level,
         "no_data": station.alarm.no_data,
         "silent": list(station.alarm.silent),
+        "quality": quality_values(station.alarm.maintenance),
         "rejected_values": {f"{c} {why}": n for (c, why), n in station.rejected.items()},
+        "channels": channel_values(station),
         "late_values": 0 if watch is None else watch.grid.late,
         "saturated_features": 0 if watch is None else watch.features.saturated,
+    }
+
+
+def channel_values(station: Station) -> dict[str, Any]:
+    """Return what each channel is taken for, and what is taken out of it, as JSON values."""
+    return {
+        name: {key: v if isinstance(v, bool) else number(v) for key, v in learned.items()}
+        for name, learned in station.quality.learned().items()
     }
 
 
@@ -139,11 +158,6 @@ def health_values(
             "lost_alarms": outbox.lost_alarms,
             "dropped_messages": outbox.dropped_messages,
         },
-        "broker": {
-            "connected": relay.connected,
-            "reason": relay.reason,
-            "connections": relay.connections,
-            "published": relay.published,
-        },
+        "broker": relay.values(),
         "stations": {name: station_values(s) for name, s in pipeline.stations.items()},
     }

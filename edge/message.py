@@ -11,27 +11,37 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge import __version__
 from edge.alarm import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.alarm import AlarmChange
+    from edge.evidence import Tripped
     from edge.score import Forecast, Score
 
+_STATE_KEYS = (
+    "format", "id", "gateway", "station", "time_ms", "level", "level_name", "no_data", "silent",
+    "quality", "latched", "acknowledged_by", "shelved", "reason", "bundle",
+)  # fmt: skip
 ALARM, HEALTH, TELEMETRY = 0, 1, 2
 """Priorities: a lower number leaves first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One text to be published. ``rows`` is how many readings it accounts for."""
+    """One text to be published. ``rows`` is how many readings it accounts for.
+
+    One with an ``id`` is kept in the journal after it has left.
+    """
 
     topic: str
     payload: bytes
     priority: int
     retain: bool = False
     rows: int = 0
+    id: str = ""
 
 
 def to_json(values: dict[str, Any]) -> bytes:
@@ -73,6 +83,38 @@ def forecast_values(forecast: Forecast) -> dict[str, Any]:
     }
 
 
+def rule_values(rule: Tripped) -> dict[str, Any]:
+    """Return a rule that stands, with what it sees, as JSON values."""
+    return {
+        "rule": rule.rule,
+        "level": rule.level,
+        "holds": rule.holds,
+        "since_ms": rule.since_ms,
+        "valid_until_ms": rule.valid_until_ms,
+        "conditions": [
+            {
+                "evidence": found.kind,
+                "window_ms": found.window_ms,
+                "sense": found.sense,
+                "threshold": number(found.threshold),
+                "needed": found.needed,
+                "live": found.live,
+                "hits": [
+                    {"channel": hit.channel, "value": number(hit.value), "unit": hit.unit}
+                    for hit in found.hits
+                ],
+            }
+            for found in rule.findings
+        ],
+        "text": rule.text(),
+    }
+
+
+def quality_values(maintenance: Iterable[str]) -> dict[str, str]:
+    """Return the quality of each channel that is not as usual as JSON values."""
+    return dict.fromkeys(maintenance, "maintenance")
+
+
 def change_values(
     change: AlarmChange, gateway: str, forecasts: Iterable[Forecast] = ()
 ) -> dict[str, Any]:
@@ -89,8 +131,16 @@ def change_values(
         "previous_level": change.previous_level,
         "no_data": change.no_data,
         "silent": list(change.silent),
+        "quality": quality_values(change.maintenance),
+        "kind": change.kind,
         "reason": change.reason,
         "bundle": change.bundle,
+        "version": __version__,
+        "latched": change.latched,
+        "acknowledged_by": change.acknowledged_by,
+        "shelved": dict(change.shelved),
+        "rules": [rule_values(rule) for rule in change.rules],
+        "ages_ms": dict(change.ages_ms),
         "evidence": [score_values(score) for score in change.evidence],
         # Silence has none: live it is seen between readings, in a replay at the next one.
         "forecasts": [forecast_values(f) for f in (forecasts if change.evidence else ())],
@@ -99,10 +149,12 @@ def change_values(
 
 def alarm_messages(
     change: AlarmChange, prefix: str, gateway: str, forecasts: Iterable[Forecast] = ()
-) -> tuple[Message, Message]:
-    """Return the event and the retained state that stands after it."""
+) -> tuple[Message, ...]:
+    """Return the event and the retained state that stands after it, which a drill leaves alone."""
     values = change_values(change, gateway, forecasts)
-    event = Message(f"{prefix}/{change.station}/alarm", to_json(values), ALARM)
-    keys = ("format", "id", "gateway", "station", "time_ms", "level", "level_name", "no_data")
-    state = {key: values[key] for key in (*keys, "silent", "reason", "bundle")}
+    topic = f"{prefix}/{change.station}/alarm"
+    event = Message(topic, to_json(values), ALARM, id=change.id)
+    if change.kind == "drill":
+        return (event,)
+    state = {key: values[key] for key in _STATE_KEYS}
     return event, Message(f"{prefix}/{change.station}/state", to_json(state), ALARM, retain=True)

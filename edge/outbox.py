@@ -1,144 +1,230 @@
-"""Store and forward: what must reach the broker is on disk before it is on the air.
+"""Store and forward: an alarm is on disk before ``put`` returns, and so before it is on the air.
 
-SQLite in WAL mode with synchronous=FULL: a message put is there after a power cut. A full disk
-first costs telemetry (counted), then the reserve file, and an alarm only then waits in memory.
+Telemetry and health are in memory for HOLD_MS: what the broker has acknowledged by then never
+costs a write, the rest goes to disk in one transaction (SQLite, WAL, synchronous=FULL).
+
+A full disk first costs telemetry ("disk_full"), then the reserve file, and an alarm only then
+waits in memory. A damaged file costs what cannot be read of it ("outbox_damaged"). What the
+bounds cost stands in edge/outbox_bounds.py; it is never an alarm.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from edge.database import is_damage, open_database, set_aside
+from edge.database import is_broken, is_damage, set_aside
+from edge.disk_use import DiskUse
 from edge.message import ALARM, TELEMETRY, Message
+from edge.outbox_bounds import Bounds
+from edge.outbox_held import HOLD_MS, Held, Stored
+from edge.outbox_reserve import Reserve
+from edge.outbox_salvage import salvage
+from edge.outbox_store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-RESERVE_BYTES = 1024 * 1024
+__all__ = ["Outbox", "Stored"]
+
+State: TypeAlias = bytes
 MAX_UNSAVED = 1000
 """Alarms held in memory at most while the disk takes nothing at all."""
-_EVICT_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message in the outbox. Ids below 0 wait in memory alone."""
-
-    id: int
-    message: Message
 
 
 class Outbox:
     """The outbox of one gateway, for one thread. Counters are since the program started."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        max_days: int = 30,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = folder / "outbox.db"
-        self._reserve = folder / "reserve"
-        self._max_bytes = max_bytes
+        self._clock = clock
+        self._began_s = clock()
         self.notes: list[str] = []
-        self.lost: dict[str, int] = {}
-        """Readings given up, by reason."""
-        self.dropped_messages = 0
         self.lost_alarms = 0
+        self.quarantined = ""
+        """Damage that is not told yet; the gateway raises an alarm about it."""
+        self.disk = DiskUse(clock)
+        self._bounds = Bounds(max_bytes, max_days, self.note)
+        self.lost = self._bounds.lost
+        """Readings given up, by reason."""
+        self._reserve = Reserve(folder / "reserve", self.note)
         self._unsaved: deque[Stored] = deque(maxlen=MAX_UNSAVED)
-        self._unsaved_id = 0
-        self._db = self._open()
-        total = "SELECT COALESCE(SUM(LENGTH(payload)), 0), COALESCE(SUM(rows), 0), COUNT(*)"
-        row = self._db.execute(total + " FROM message").fetchone()
-        self.bytes, self.rows, self.messages = row
-        self._refill_reserve()
+        self._held = Held()
+        self._out: frozenset[int] = frozenset()  # on the air: left alone by the bounds
+        self._owed = 0  # readings delivered that no done() has returned yet
+        self._store = self._open()
+        self._base_ms = self._store.newest_ms
+        self._last_id = self._store.last_id
+        self._reserve.refill()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Store:
         try:
-            return open_database(self.path)
+            return Store(self.path, self.disk)
         except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: SQLite's own words
             if is_damage(error, self.path):
-                aside = set_aside(self.path)
-                self.note(f"{self.path}: {error}; set aside as {aside}, a new one begun")
-            elif self._reserve.exists():
-                self._reserve.unlink()  # on a full disk SQLite cannot even open
-            else:
+                return self._begin_anew(error)
+            if not self._reserve.stands:
                 raise
+            self._reserve.give()  # on a full disk SQLite cannot even open
             return self._open()
 
-    def put(self, messages: Iterable[Message], state: dict[str, bytes] | None = None) -> bool:
-        """Store messages and state in one transaction; False if the disk did not take all.
+    def _begin_anew(self, error: Exception) -> Store:
+        """Set the damaged file aside, and carry over what can be read of it."""
+        aside = set_aside(self.path)
+        self._open().close()
+        saved = salvage(aside, self.path)
+        what = (
+            f"set aside as {aside.name}, a new one begun with the {saved} messages still readable"
+        )
+        self.quarantined = f"{self.path}: {error}; {what}"
+        self.note(self.quarantined)
+        return self._open()
 
-        A retained message takes the place of one that still waits under its topic. Telemetry
-        is refused while the reserve is not there: what room is left is for alarms.
+    @property
+    def dropped_messages(self) -> int:
+        """Messages given up."""
+        return self._bounds.dropped_messages
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all messages that wait, as they are stored."""
+        return self._store.bytes + self._held.bytes
+
+    @property
+    def rows(self) -> int:
+        """Readings that wait."""
+        return self._store.rows + self._held.rows + self._owed
+
+    @property
+    def messages(self) -> int:
+        """Messages that wait, but for alarms that no disk takes."""
+        return self._store.messages + len(self._held)
+
+    @property
+    def unsaved(self) -> int:
+        """Alarms that wait in memory because the disk takes nothing."""
+        return len(self._unsaved)
+
+    def _now_ms(self) -> int:
+        """How long this outbox has run, over all starts."""
+        return self._base_ms + round((self._clock() - self._began_s) * 1000)
+
+    def age_ms(self, stored: Stored) -> int:
+        """How long a message has waited here; time without power does not count."""
+        return max(0, self._now_ms() - stored.put_ms)
+
+    def put(self, messages: Iterable[Message], state: dict[str, State] | None = None) -> bool:
+        """Take messages and state; False if the disk did not take all.
+
+        Alarms and state are on disk when this returns, in one transaction. A retained message
+        takes the place of one that still waits under its topic. A disk without room for the
+        reserve is left to alarms.
         """
-        wanted = list(messages)
-        self._make_room(sum(len(m.payload) for m in wanted))
-        if self._reserve_stands() and self._save(wanted, state):
-            return True
-        kept = [m for m in wanted if m.priority != TELEMETRY]
-        self._lose("disk_full", [m for m in wanted if m.priority == TELEMETRY])
-        if not (kept or state) or self._save(kept, state):
-            return len(kept) == len(wanted)
-        alarms = [m for m in kept if m.priority == ALARM]
-        self._lose("disk_full", [m for m in kept if m.priority != ALARM])
-        if alarms:
-            self._reserve.unlink(missing_ok=True)
-            if not (self._save(alarms, state) or self._save(alarms, None)):
-                self._keep_in_memory(alarms)
-        return False
+        direct: list[Stored] = []
+        taken = True
+        now_ms = self._now_ms()
+        for message in messages:
+            self._last_id += 1
+            stored = Stored(self._last_id, message, now_ms)
+            if message.retain:
+                self._held.replace(message.topic)
+            if message.priority == ALARM or self._replaces_saved(message, direct):
+                direct.append(stored)
+            else:
+                self._held.add(stored)
+        if direct or state:
+            taken = self._write(direct, state or {})
+        if self._held.full or self.bytes > self._bounds.max_bytes:
+            taken = self.flush() and taken
+        self._try(lambda: self._bounds.keep(self._store, self._held.bytes, self._out, now_ms))
+        return taken
 
-    def _keep_in_memory(self, alarms: list[Message]) -> None:
-        for message in alarms:
-            self._unsaved_id -= 1
-            self.lost_alarms += len(self._unsaved) == MAX_UNSAVED
-            self._unsaved.append(Stored(self._unsaved_id, message))
+    def _replaces_saved(self, message: Message, direct: list[Stored]) -> bool:
+        """Whether a retained message must go to disk, as the one that it replaces is there."""
+        if not message.retain:
+            return False
+        found = [s.message.topic == message.topic for s in direct if s.message.retain]
+        self._try(lambda: found.append(self._store.has_retained(message.topic)))
+        return any(found)
 
-    def _save(self, messages: list[Message], state: dict[str, bytes] | None) -> bool:
-        """Store these, after the alarms that wait in memory: their order is kept."""
-        wanted = [*(stored.message for stored in self._unsaved), *messages]
-        if not self._try(wanted, state):
-            self._reuse_wal()
-            if not self._try(wanted, state):
-                return False
-        self._unsaved.clear()
-        return True
+    def settle(self) -> None:
+        """Write down what was held for its time, and keep to the bounds: called at every turn."""
+        now_ms, oldest_ms = self._now_ms(), self._held.oldest_ms
+        if oldest_ms is not None and now_ms - oldest_ms >= HOLD_MS:
+            self.flush()
+        self._try(lambda: self._bounds.look(self._store, self._out, now_ms))
 
-    def _reuse_wal(self) -> None:
-        """Let the next transaction start at the beginning of the log: it needs no new room."""
-        with suppress(sqlite3.Error):
-            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    def flush(self) -> bool:
+        """Write down what is held; whether the disk took all of it."""
+        return not self._held or self._write(self._held.clear(), {})
 
-    def _try(self, messages: list[Message], state: dict[str, bytes] | None) -> bool:
-        db = self._db
-        before = self.bytes, self.rows, self.messages
+    def _try(self, what: Callable[[], object]) -> bool:
+        """Do something with the store; False, and the error dealt with, where it fails."""
         try:
-            db.execute("BEGIN IMMEDIATE")
-            for m in messages:
-                if m.retain:
-                    self._delete("topic = ? AND retain = 1", (m.topic,))
-                db.execute(
-                    "INSERT INTO message(priority, topic, payload, retain, rows) "
-                    "VALUES (?, ?, ?, ?, ?)",
-                    (m.priority, m.topic, m.payload, int(m.retain), m.rows),
-                )
-                self.bytes += len(m.payload)
-                self.rows += m.rows
-                self.messages += 1
-            for name, value in (state or {}).items():
-                db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back(error, before)
+            what()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            self._failed(error)
             return False
         return True
 
-    def _roll_back(self, error: sqlite3.Error, before: tuple[int, int, int]) -> None:
-        self.bytes, self.rows, self.messages = before
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+    def _write(self, wanted: list[Stored], state: dict[str, State]) -> bool:
+        """Bring to disk what it takes; what it does not is lost, but for alarms."""
+        if self._reserve_stands() and self._save(wanted, state):
+            return True
+        kept = [s for s in wanted if s.message.priority != TELEMETRY]
+        self._bounds.lose_all("disk_full", (s for s in wanted if s.message.priority == TELEMETRY))
+        if not (kept or state) or self._save(kept, state):
+            return len(kept) == len(wanted)
+        alarms = [s for s in kept if s.message.priority == ALARM]
+        self._bounds.lose_all("disk_full", (s for s in kept if s.message.priority != ALARM))
+        if alarms:
+            self._reserve.give()
+            if not (self._save(alarms, state) or self._save(alarms, {})):
+                for stored in alarms:
+                    self.lost_alarms += len(self._unsaved) == MAX_UNSAVED
+                    self._unsaved.append(stored)
+        return False
+
+    def _reserve_stands(self) -> bool:
+        """Whether the reserve is there, or could be filled now."""
+        return self._reserve.stands or (not self._unsaved and self._reserve.refill())
+
+    def _save(self, wanted: list[Stored], state: dict[str, State]) -> bool:
+        """Store these, after the alarms that wait in memory: their order is kept."""
+        for _ in range(2):
+            if self._try(lambda: self._store.save([*self._unsaved, *wanted], state)):
+                self._unsaved.clear()
+                return True
+            self._store.reuse_log()
+        return False
+
+    def _failed(self, error: Exception) -> None:
+        """Note what the disk says; a file that is damaged now gives way to a new one."""
         self.note(f"{self.path}: {error}")
+        if is_broken(error) or self._store.closed:
+            rows = self._store.rows
+            self._store.close()
+            try:
+                self._store = self._begin_anew(error) if is_broken(error) else self._open()
+            except (sqlite3.Error, OSError) as worse:  # tried again with what comes next
+                self.note(f"{self.path}: {worse}")
+                return
+            self._last_id = max(self._last_id, self._store.last_id)
+            self._bounds.lose("outbox_damaged", 0, max(0, rows - self._store.rows))
+
+    def _damaged(self, what: str) -> None:
+        self.note(text := f"{self.path}: {what}")
+        self.quarantined = text
 
     def note(self, text: str) -> None:
         """Keep one line for the log; the same line in a row is kept once."""
@@ -146,120 +232,68 @@ class Outbox:
             self.notes.append(text)
             del self.notes[:-20]
 
-    def _delete(self, where: str, values: tuple[object, ...]) -> int:
-        """Delete inside a transaction; returns the readings that went with it."""
-        sums = "SELECT COALESCE(SUM(LENGTH(payload)), 0), COALESCE(SUM(rows), 0), COUNT(*) FROM"
-        size, rows, count = self._db.execute(f"{sums} message WHERE {where}", values).fetchone()
-        self._db.execute(f"DELETE FROM message WHERE {where}", values)
-        self.bytes -= size
-        self.rows -= rows
-        self.messages -= count
-        return int(rows)
-
-    def _make_room(self, size: int) -> None:
-        """Give up the oldest telemetry when the bound is reached; alarms are never given up."""
-        while self.bytes + size > self._max_bytes:
-            before = self.bytes, self.rows, self.messages
-            oldest = "id IN (SELECT id FROM message WHERE priority >= ? ORDER BY id LIMIT ?)"
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                rows = self._delete(oldest, (ALARM + 1, _EVICT_AT_ONCE))
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._roll_back(error, before)
-                return
-            if self.messages == before[2]:
-                return
-            self.dropped_messages += before[2] - self.messages
-            self.lost["outbox_full"] = self.lost.get("outbox_full", 0) + rows
-
-    def _lose(self, reason: str, messages: list[Message]) -> None:
-        if messages:
-            self.dropped_messages += len(messages)
-            self.lost[reason] = self.lost.get(reason, 0) + sum(m.rows for m in messages)
-
     def waiting(self, limit: int, flying: frozenset[int], max_bytes: int) -> list[Stored]:
         """Return what should leave next: alarms before all else, then the oldest.
 
         At most ``limit`` messages, and no more once they hold ``max_bytes``.
         """
-        query = "SELECT id, topic, payload, priority, retain, rows FROM message "
-        query += "ORDER BY priority, id LIMIT ?"
-        # Alarms in memory are younger than those on disk: a state must not be overtaken.
-        memory = [stored for stored in self._unsaved if stored.id not in flying]
-        found: list[Stored] = []
-        try:
-            for row in self._db.execute(query, (limit + len(flying),)):
-                if row[3] > ALARM:
-                    found, memory = found + memory, []
-                if max_bytes <= 0 or len(found) >= limit:
-                    break
-                if row[0] not in flying:
-                    message = Message(row[1], row[2], row[3], retain=bool(row[4]), rows=row[5])
-                    found.append(Stored(row[0], message))
-                    max_bytes -= len(message.payload)
-        except sqlite3.Error as error:  # a disk that gives nothing back: what came must do
-            self.note(f"{self.path}: {error}")
-        return (found + memory)[:limit]
+        found = self._held.all()
+        if self._store.messages:
+            found += self._due_on_disk(limit, flying, max_bytes)
+        found += self._unsaved  # younger than alarms on disk: a state must not be overtaken
+        found.sort(key=lambda stored: (stored.message.priority, stored.id))
+        chosen: list[Stored] = []
+        for stored in (each for each in found if each.id not in flying):
+            if len(chosen) >= limit or max_bytes <= 0:
+                break
+            chosen.append(stored)
+            max_bytes -= len(stored.message.payload)
+        self._out = flying.union(stored.id for stored in chosen)
+        return chosen
+
+    def _due_on_disk(self, limit: int, flying: frozenset[int], most: int) -> list[Stored]:
+        read: list[tuple[list[Stored], list[int]]] = []
+        self._try(lambda: read.append(self._store.due(limit, flying, most)))
+        found, spoilt = read[0] if read else ([], [])  # a disk may give nothing back
+        if spoilt and (rows := self._remove(spoilt)) is not None:
+            self._bounds.lose("outbox_damaged", len(spoilt), rows)
+            self._damaged(f"{len(spoilt)} messages cannot be read any more")
+        return found
 
     def done(self, ids: Iterable[int]) -> int | None:
-        """Delete what the broker has acknowledged; returns its readings, None if it cannot."""
+        """Let go of what the broker has acknowledged; returns its readings, None if it cannot."""
         gone = frozenset(ids)
-        kept = [stored for stored in self._unsaved if stored.id not in gone]
-        self._unsaved = deque(kept, maxlen=MAX_UNSAVED)
-        rows = self._remove(gone)
-        if rows is None:  # on a full disk: to delete takes room as well, for a while
-            self._reuse_wal()
-            rows = self._remove(gone)
-        if rows is None and self._reserve.exists():
-            self._reserve.unlink()
-            rows = self._remove(gone)
+        self._unsaved = deque((s for s in self._unsaved if s.id not in gone), MAX_UNSAVED)
+        on_disk = [each for each in gone if not self._held.has(each)]
+        self._owed += self._held.remove(gone)
+        if on_disk and self._store.messages:
+            removed = self._remove(on_disk)
+            for make_room in (self._store.reuse_log, self._reserve.give):
+                if removed is None:  # on a full disk: to delete takes room as well, for a while
+                    make_room()
+                    removed = self._remove(on_disk)
+            if removed is None:
+                return None
+            self._owed += removed
+        rows, self._owed = self._owed, 0
         return rows
 
-    def _remove(self, ids: frozenset[int]) -> int | None:
-        before = self.bytes, self.rows, self.messages
-        rows = 0
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for each in ids:
-                if each > 0:
-                    rows += self._delete("id = ?", (each,))
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back(error, before)
-            return None
-        return rows
+    def _remove(self, ids: list[int]) -> int | None:
+        removed: list[int] = []
+        self._try(lambda: removed.append(self._store.remove(ids)))
+        return removed[0] if removed else None
 
     def mend(self) -> None:
         """Try to save what waits in memory, and to fill the reserve again."""
         if self._unsaved:
-            self._save([], None)
+            self._save([], {})
         self._reserve_stands()
 
-    def _reserve_stands(self) -> bool:
-        """Whether the reserve is there, or could be filled now."""
-        return self._reserve.exists() or (not self._unsaved and self._refill_reserve())
-
-    def _refill_reserve(self) -> bool:
-        try:
-            if not self._reserve.exists() or self._reserve.stat().st_size < RESERVE_BYTES:
-                self._reserve.write_bytes(bytes(RESERVE_BYTES))
-        except OSError as error:
-            self._reserve.unlink(missing_ok=True)
-            self.note(f"{self._reserve}: {error.strerror}: free some space on this disk")
-            return False
-        return True
-
-    @property
-    def unsaved(self) -> int:
-        """Alarms that wait in memory because the disk takes nothing."""
-        return len(self._unsaved)
-
-    def load_state(self, name: str) -> bytes | None:
+    def load_state(self, name: str) -> State | None:
         """Return a state stored with ``put``."""
-        row = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        return self._store.load_state(name)
 
     def close(self) -> None:
-        """Close the database."""
-        self._db.close()
+        """Write down what is held, and close the database."""
+        self.flush()
+        self._store.close()

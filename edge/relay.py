@@ -1,203 +1,247 @@
 """From the outbox to the broker: QoS 1, a message is done when its PUBACK has come.
 
-paho's network thread only puts what happened on a queue; the loop takes it from there.
+A connection has a thread of its own, which only puts what happened on a queue; the loop takes it
+from there. Nothing is kept from one connection to the next but the outbox.
 """
 
 from __future__ import annotations
 
-import queue
-import socket
-import sys
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
-from edge.errors import TalusError
-from edge.message import ALARM, to_json
+from edge.mqtt_air import MAX_AIR_BYTES, MAX_HELD, WINDOW, Air, Patience
+from edge.mqtt_birth import Birth, RelayHealth
+from edge.mqtt_client import make_client
+from edge.mqtt_heard import Ear, refusals
+from edge.mqtt_reasons import plain
+from edge.mqtt_route import Route
+from edge.mqtt_wrap import is_late, packet_bytes, wire_payload, wire_properties
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from edge.outbox import Outbox
+    from edge.mqtt_link import Event, Link
+    from edge.outbox import Outbox, Stored
     from edge.parse_mqtt import MqttConfig
 
-WINDOW = 64
-"""Messages on the air at most: they wait in memory for their PUBACK."""
-MAX_AIR_BYTES = 64 * 1024
-"""Bytes on the air beyond which only alarms are sent: on a slow link these stand before them."""
-MAX_UNDELETED = 16 * WINDOW
-"""Acknowledged messages that the disk does not let go: beyond these only alarms are sent."""
-RETRY_MIN_S = 1
-RETRY_MAX_S = 10
+__all__ = ["MAX_AIR_BYTES", "MAX_HELD", "WINDOW", "Relay", "RelayHealth", "make_client"]
 
-
-@dataclass(frozen=True, slots=True)
-class RelayHealth:
-    """How the way to the broker stands."""
-
-    connected: bool
-    reason: str
-    connections: int
-    published: int
-    on_the_air: int
-
-
-def make_client(config: MqttConfig, folder: Path, client_id: str) -> mqtt.Client:
-    """Return a client with the credentials of the configuration. Raises TalusError."""
-    try:
-        config.host.encode("idna")
-    except UnicodeError as error:
-        raise TalusError(f"mqtt.host: {config.host!r} is not a host name: {error}") from error
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
-    if config.username:
-        client.username_pw_set(config.username, _password(config, folder))
-    if config.ca_file:
-        try:
-            client.tls_set(
-                ca_certs=str(folder / config.ca_file),
-                certfile=str(folder / config.cert_file) if config.cert_file else None,
-                keyfile=str(folder / config.key_file) if config.key_file else None,
-            )
-        except (OSError, ValueError) as error:
-            named = [f for f in (config.ca_file, config.cert_file, config.key_file) if f]
-            absent = ", ".join(str(folder / f) for f in named if not (folder / f).is_file())
-            what = f"no such file: {absent}" if absent else f"cannot be used: {error}"
-            msg = f"mqtt.ca_file, cert_file, key_file: {what}"
-            raise TalusError(msg) from error
-    return client
-
-
-def _password(config: MqttConfig, folder: Path) -> str | None:
-    if not config.password_file:
-        return None
-    path = folder / config.password_file
-    try:
-        if path.stat().st_mode & 0o077:
-            raise TalusError(f"mqtt.password_file: {path} can be read by others; chmod 600 {path}")
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise TalusError(f"mqtt.password_file: {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise TalusError(f"mqtt.password_file: {path}: not UTF-8 text") from None
+_LOOK_S = 0.5
+_LAND_S = 2.0
+"""Before a broker is left for a preferred one, what is on the air has so long to land."""
 
 
 class Relay:
-    """The MQTT side of one gateway."""
+    """The MQTT side of one gateway. ``bundles``: what each station is watched by, for the birth."""
 
-    def __init__(self, config: MqttConfig, folder: Path, gateway: str, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        folder: Path,
+        gateway: str,
+        outbox: Outbox,
+        bundles: Mapping[str, str | None] | None = None,
+    ) -> None:
+        for broker in config.brokers:  # what is wrong in a file is wrong at the start
+            make_client(config, folder, "", broker)
         self._config = config
         self._outbox = outbox
-        self._gateway = gateway
-        self._status_topic = f"{config.topic}/{gateway}/status"
-        self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._flying: dict[int, tuple[int, int]] = {}  # mid -> id in the outbox, bytes
-        self._air_bytes = 0
-        self._undeleted: set[int] = set()
-        self._connected = False
+        self._birth = Birth(f"{config.topic}/{gateway}/status", gateway, bundles or {})
+        will = (self._birth.topic, self._birth.payload(online=False))
+        self._route = Route(config, folder, f"talus-{gateway}", will)
+        self._air = Air()
+        self._patience = Patience(config.keepalive_s)
+        self._ear = Ear()
+        self._link: Link | None = None
         self._reason = "not connected yet"
         self._connections = 0
+        self._began_s = self._connected_s = time.monotonic()
+        self._looked_s = 0.0
+        self._leaving_s = 0.0
         self.published_messages = 0
         self.published_rows = 0
         self.log: list[str] = []
-        self._client = make_client(config, folder, f"talus-{gateway}")
-        self._client.will_set(self._status_topic, self._status(online=False), qos=1, retain=True)
-        self._client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
-        self._client.max_queued_messages_set(2 * WINDOW)
-        self._client.on_connect = lambda *a: self._events.put(("connected", a[3]))
-        # paho calls this while it handles the error, and does not pass it on.
-        self._client.on_connect_fail = lambda *_: self._events.put(("failed", sys.exception()))
-        self._client.on_disconnect = lambda *a: self._events.put(("disconnected", a[3]))
-        self._client.on_publish = lambda *a: self._events.put(("acknowledged", a[2]))
+
+    def subscribe(self, topic: str) -> None:
+        """Hear what is published under a topic from the next connection on."""
+        self._ear.topics.append(topic)
+
+    def inbox(self) -> list[tuple[str, bytes]]:
+        """Give what was published to this gateway since the last time: topic and payload."""
+        return self._ear.take()
 
     def start(self) -> None:
         """Begin to connect, in the background and for as long as it takes."""
-        self._client.connect_async(self._config.host, self._config.port, self._config.keepalive_s)
-        self._client.loop_start()
+        self._route.start()
+        self._route.turn(time.monotonic())
 
     def pump(self) -> int:
         """Take what happened and send what may go; returns how many messages are on the air."""
-        acknowledged: list[int] = []
-        while True:
-            try:
-                kind, value = self._events.get_nowait()
-            except queue.Empty:
-                break
-            if kind == "acknowledged":
-                stored, size = self._flying.pop(value, (0, 0))
-                self._air_bytes -= size
-                if stored:
-                    acknowledged.append(stored)
-            else:
-                self._note(kind, value)
-        if acknowledged:
-            self.published_messages += len(acknowledged)
-            self._undeleted.update(acknowledged)
-        while self._undeleted:
-            some = sorted(self._undeleted)[:WINDOW]  # few at once, as a full disk has little room
+        now_s = time.monotonic()
+        acknowledged = len(self._air.acknowledged)
+        for event in self._route.turn(now_s):
+            self._take(event, now_s)
+        self.published_messages += len(self._air.acknowledged) - acknowledged
+        self._delete()
+        if now_s - self._looked_s >= _LOOK_S:
+            self._look(now_s)
+        link = self._link
+        if link is not None and self._route.wanted_back is not None:
+            self._go_back(link, now_s)
+        elif (
+            link is not None and self._air.room and (self._outbox.messages or self._outbox.unsaved)
+        ):
+            self._send(link, now_s)
+        return len(self._air)
+
+    def _delete(self) -> None:
+        """Let the outbox forget what was acknowledged."""
+        while self._air.acknowledged:
+            some = sorted(self._air.acknowledged)[:WINDOW]  # few at once: a full disk has no room
             rows = self._outbox.done(some)
             if rows is None:
                 break
             self.published_rows += rows
-            self._undeleted.difference_update(some)
-        if self._connected and len(self._flying) < WINDOW // 2:
-            self._send()
-        return len(self._flying)
+            self._air.let_go(some)
 
-    def _send(self) -> None:
-        out = frozenset(each for each, _ in self._flying.values()) | self._undeleted
-        room = max(1, MAX_AIR_BYTES - self._air_bytes)
-        for stored in self._outbox.waiting(WINDOW - len(self._flying), out, room):
-            m = stored.message
-            full = self._air_bytes >= MAX_AIR_BYTES or len(self._undeleted) >= MAX_UNDELETED
-            if m.priority != ALARM and full:
-                return
-            info = self._client.publish(m.topic, m.payload, qos=1, retain=m.retain)
-            if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
-                return
-            self._flying[info.mid] = (stored.id, len(m.payload))
-            self._air_bytes += len(m.payload)
+    def _look(self, now_s: float) -> None:
+        """Give a connection up that takes everything and answers nothing."""
+        self._looked_s = now_s
+        self._air.forgive(now_s)
+        link = self._link
+        flying = len(self._air) + self._birth.waits
+        if link is not None and self._patience.over(flying, link.moving(), now_s):
+            where, keepalive_s = link.broker.where, self._config.keepalive_s
+            text = f"lost the connection to {where}: nothing was acknowledged for {keepalive_s} s"
+            self._lose(text)
+            self._route.cut(now_s)
 
-    def _note(self, kind: str, value: Any) -> None:
-        was = self._connected, self._reason
-        if kind == "connected":
-            failed = value.is_failure
-            self._connected = not failed
-            self._reason = f"refused by the broker: {value}" if failed else ""
-            self._connections += not failed
-            if not failed:
-                online = self._status(online=True)
-                self._client.publish(self._status_topic, online, qos=1, retain=True)
+    def _send(self, link: Link, now_s: float) -> None:
+        air = self._air
+        for stored in self._outbox.waiting(air.room, air.out(), air.bytes_left):
+            if not air.takes(stored.message.priority):
+                return
+            if air.max_packet_bytes and packet_bytes(stored.message) > air.max_packet_bytes:
+                air.refuse(stored.id, "larger than the broker takes", now_s)
+            elif not self._send_one(link, stored, now_s):
+                return
+
+    def _send_one(self, link: Link, stored: Stored, now_s: float) -> bool:
+        """Send a message; whether the next one may be sent."""
+        m = stored.message
+        late = not m.retain and is_late(
+            self._outbox.age_ms(stored),
+            (now_s - self._connected_s) * 1000,
+            (now_s - self._began_s) * 1000,
+        )
+        payload = wire_payload(m, self._config, replayed=late)
+        properties = wire_properties(m, self._config, replayed=late)
+        try:
+            mid = link.publish(m.topic, payload, retain=m.retain, properties=properties)
+        except ValueError as error:
+            self._air.refuse(stored.id, str(error), now_s)
+            return True
+        if mid is None:
+            return False
+        self._air.sent(mid, stored.id, len(payload))
+        return True
+
+    def _take(self, event: Event, now_s: float) -> None:
+        if event.kind == "acknowledged":
+            self._landed(event, now_s)
+        elif event.kind == "heard":
+            self._ear.hear(event.value)
+        elif event.kind == "subscribed":
+            for code in refusals(event):
+                self._refused("subscription", code)
+        elif event.kind == "connected":
+            self._connected(event, now_s)
+        elif event.kind == "refused":
+            self._say(f"refused by the broker: {plain(event.reason)}")
         else:
-            self._connected = False
-            where = f"{self._config.host}:{self._config.port}"
-            if kind == "failed":
-                self._reason = f"no connection to {where}: {value}"
-            elif not self._reason.startswith("refused"):
-                self._reason = f"lost the connection to {where}: {value}"
-        if was != (self._connected, self._reason):
-            self.log.append(f"broker: {self._reason or 'connected'}")
+            self._ended(event)
 
-    def _status(self, *, online: bool) -> bytes:
-        return to_json({"format": 1, "gateway": self._gateway, "online": online})
+    def _landed(self, event: Event, now_s: float) -> None:
+        self._patience.answered()
+        self._birth.answered(event.value)
+        number = self._air.landed(event.value)
+        if event.reason.is_failure:
+            self._refused("message", event.reason)
+            if number:
+                self._air.refuse(number, plain(event.reason), now_s)
+        elif number:
+            self._air.acknowledged.add(number)
+            if not self._air.refused:
+                self._say("")
+
+    def _refused(self, what: str, reason: Any) -> None:
+        self._say(f"connected, but the broker refuses a {what}: {plain(reason)}")
+
+    def _connected(self, event: Event, now_s: float) -> None:
+        self._link, self._connected_s = event.link, now_s
+        self._connections += 1
+        given = event.value
+        self._air.begin(
+            getattr(given, "ReceiveMaximum", 0) or 0, getattr(given, "MaximumPacketSize", 0) or 0
+        )
+        self._patience.answered()
+        self._birth.say(event.link, online=True)
+        self._ear.subscribe(event.link)
+        self._say("")
+
+    def _ended(self, event: Event) -> None:
+        link, words = event.link, event.value or "no answer in time: is this an MQTT broker?"
+        if self._link is not None:
+            self._lose(f"lost the connection to {link.broker.where}: {words}")
+        elif not (link.was_connected or link.was_refused):  # else it is said already why
+            self._say(f"no connection to {link.broker.where}: {words}")
+
+    def _lose(self, text: str) -> None:
+        self._link = None
+        self._birth.forget()
+        self._leaving_s = 0.0
+        self._air.end()
+        self._say(text)
+
+    def _say(self, reason: str) -> None:
+        if reason != self._reason:
+            self._reason = reason
+            self.log.append(f"broker: {reason or self._where()}")
+
+    def _where(self) -> str:
+        place = self._route.place
+        more = f" to {self._route.broker.where} (choice {place + 1})" if place else ""
+        return f"connected{more}"
+
+    def _go_back(self, link: Link, now_s: float) -> None:
+        """Leave for a preferred broker: nothing more is sent, and what flies may land."""
+        if not self._leaving_s:
+            self._leaving_s = now_s
+            self.log.append("broker: a preferred one answers again; going back to it")
+        if not self._air or now_s - self._leaving_s > _LAND_S:
+            self._birth.say(link, online=False)
+            self._route.leave(now_s)
+            self._lose("on the way back to the preferred broker")
 
     def health(self) -> RelayHealth:
         """Give the state of the connection."""
         return RelayHealth(
-            self._connected,
+            self._link is not None,
             self._reason,
             self._connections,
             self.published_messages,
-            len(self._flying),
+            len(self._air),
+            self._route.broker.where,
+            self._route.place,
+            tuple(self._air.why_refused.items()),
+            self._ear.dropped,
         )
 
     def drain(self, wait_s: float) -> None:
         """Send what may still go within this time; what is not acknowledged stays."""
         end = time.monotonic() + wait_s
-        while self._connected and time.monotonic() < end:
+        while self._link is not None and time.monotonic() < end:
             if not self.pump() and not self._outbox.messages:
                 break
             time.sleep(0.005)
@@ -205,17 +249,19 @@ class Relay:
     def stop(self, wait_s: float = 1.0) -> None:
         """Say offline, and leave: where the broker does not take it, the last will says it."""
         self.drain(wait_s)
-        said = False
-        if self._connected:
-            text = self._status(online=False)
-            offline = self._client.publish(self._status_topic, text, qos=1, retain=True)
-            with suppress(RuntimeError, ValueError):  # the connection went in the same moment
-                offline.wait_for_publish(wait_s)
-                said = offline.is_published()
+        self._route.stop()
+        link = self._route.link
+        if self._link is not None and link is self._link:
+            self._birth.say(link, online=False)
+            end = time.monotonic() + wait_s
+            while self._birth.waits and time.monotonic() < end:
+                self.pump()
+                time.sleep(0.002)
+            if self._link is not None and not self._birth.waits:
+                link.leave()
+                link.join(wait_s)
         self.pump()
-        if said or not self._connected:
-            self._client.disconnect()
-        elif isinstance(found := self._client.socket(), socket.socket):
-            with suppress(OSError):  # no DISCONNECT: the broker would forget the will
-                found.shutdown(socket.SHUT_RDWR)
-        self._client.loop_stop()
+        if self._route.link is not None:  # no DISCONNECT: the broker would forget the will
+            self._route.cut(time.monotonic())
+            self._route.link.join(wait_s)
+        self.pump()

@@ -27,6 +27,8 @@ COMMANDS = (
     "sign_firmware",
     "generate",
     "calibrate",
+    "broker",
+    "command",
     "demo_bundle",
 )
 _EXAMPLES = """\

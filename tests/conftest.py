@@ -28,6 +28,7 @@ _TOOLS = {
     "arm-none-eabi-gcc": "its size, the node for Cortex-M3",
     "qemu-system-arm": "that node against the gateway's port",
     "avr-gcc": "the sketch for Arduino",
+    "promtool": "the metrics by Prometheus' own parser",
 }
 
 

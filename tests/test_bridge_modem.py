@@ -69,6 +69,7 @@ def test_a_text_goes_whatever_the_modem_says_in_between(piece, echo, chatter) ->
     assert line.simulated.sent == [(NUMBER, "one"), (NUMBER, "two: OK, +CMGS: 7 > 3")]
     line.until(lambda: line.modem.is_ready)
     assert line.modem.signal_dbm == -77
+    assert (line.modem.ignored > 0) == bool(chatter)  # an echo is not what nobody asked for
     assert line.modem.reason == ""
 
 

@@ -217,7 +217,7 @@ WRONG = [
     ('["onnxruntime"]', '["torch"]', "runtime.prefer", "'torch' is not one of litert"),
     ('["onnxruntime"]', "[1]", "runtime.prefer", "must be a list of texts"),
     ('precision = "int8"', 'precision = "int4"', "runtime.precision", "'int4' is not one of"),
-    ('protocol = "tw1"', 'protocol = "modbus"', "port[1].protocol", "not one of tw1, lines"),
+    ('protocol = "tw1"', 'protocol = "profibus"', "port[1].protocol", "not one of tw1, lines"),
     ('protocol = "tw1"', 'protocol = "lines"', "port[1].lines", "missing"),
     ('clock = "node"', "lines = {}", "port[1].lines", "only for protocol = 'lines'"),
     ('delimiter = ";"', 'delimiter = "::"', "port[0].lines", "delimiter '::'"),

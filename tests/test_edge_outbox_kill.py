@@ -11,12 +11,13 @@ import pytest
 
 from edge.message import ALARM, TELEMETRY
 from edge.outbox import Outbox
+from edge.outbox_held import HOLD_MS
 
 KILLS = 12
 PLENTY = 10**9
 
 WRITER = """
-import sys
+import sys, time
 from pathlib import Path
 from edge.message import ALARM, TELEMETRY, Message
 from edge.outbox import Outbox
@@ -26,12 +27,23 @@ n = int(sys.argv[3])
 while True:
     if sys.argv[2] == "numbers":
         outbox.put([Message("t/g/s/telemetry", b"%d" % n, TELEMETRY, rows=1)])
+        outbox.flush()
     elif sys.argv[2] == "alarms":
         event = Message("t/g/s/alarm", b"%d" % n, ALARM)
         stands = Message("t/g/s/state", b"%d" % n, ALARM, retain=True)
         outbox.put([event, stands], {"pipeline": b"%d " % n + bytes(20_000)})
+    elif sys.argv[2] == "mixed":
+        now_ms = time.monotonic_ns() // 1_000_000
+        kind = ("alarm", ALARM) if n % 7 == 0 else ("telemetry", TELEMETRY)
+        outbox.put([Message("t/g/s/" + kind[0], b"%d" % n, kind[1], rows=1)])
+        outbox.settle()
+        n += 1
+        print(now_ms, flush=True)
+        time.sleep(0.001)
+        continue
     else:
         outbox.put([Message("t/g/s/telemetry", b"%d" % n, TELEMETRY, rows=1) for _ in range(20)])
+        outbox.flush()
         ids = [s.id for s in outbox.waiting(10, frozenset(), 10**9)]
         assert outbox.done(ids) == 10
     print(n, flush=True)
@@ -98,6 +110,23 @@ def test_the_state_is_always_that_of_the_last_alarm_in_the_file(tmp_path) -> Non
         assert sound(outbox)
         outbox.close()
         start = events[-1] + 1
+
+
+def test_a_kill_takes_half_a_second_of_telemetry_at_most_and_no_alarm(tmp_path) -> None:
+    dice = random.Random(7)
+    for n in range(KILLS // 2):
+        folder = tmp_path / f"{n}"
+        put_ms = killed_after(folder, "mixed", 0, dice.randrange(1, 1000), dice)
+        outbox = Outbox(folder, PLENTY)
+        found = outbox.waiting(10**6, frozenset(), PLENTY)
+        alarms = {int(s.message.payload) for s in found if s.message.priority == ALARM}
+        assert alarms >= set(range(0, len(put_ms), 7))
+        rows = [int(s.message.payload) for s in found if s.message.priority == TELEMETRY]
+        assert rows == sorted(set(rows))
+        due = {i for i, at_ms in enumerate(put_ms) if i % 7 and at_ms < put_ms[-1] - HOLD_MS - 2}
+        assert due <= set(rows)
+        assert sound(outbox)
+        outbox.close()
 
 
 @pytest.mark.parametrize("seed", [5, 6])

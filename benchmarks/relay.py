@@ -1,0 +1,160 @@
+"""The relay against a real Mosquitto: faults, outages, latency, backlog, memory, and the disk.
+
+  python benchmarks/relay.py --json relay.json
+
+Every gateway is ``talus run`` in a process of its own, with instruments on ptys. What cannot be
+measured here is named with its reason, and left out of the figures. With --quick 100 faults in
+place of 1,000, a backlog of 10,000 messages in place of 100,000, and shorter runs of all else.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from figures import machine, parse, write
+from link import NotMeasuredError, gather, part
+
+from export.local_broker import mosquitto_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from link import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a figure is to be: "==", "<=" or ">=" a value."""
+
+    sense: str
+    value: float
+    quick: float | None = None
+    """The value with --quick, where that is another."""
+
+    def wanted(self, *, quick: bool) -> float:
+        """Return the value."""
+        return self.quick if quick and self.quick is not None else self.value
+
+    def met(self, found: float, *, quick: bool) -> bool:
+        """Say whether it is."""
+        wanted = self.wanted(quick=quick)
+        return {"==": found == wanted, "<=": found <= wanted, ">=": found >= wanted}[self.sense]
+
+
+TARGETS = {
+    "faults_injected": Target(">=", 1000, 100),
+    "alarms_raised": Target(">=", 1000, 100),
+    "alarms_lost": Target("==", 0),
+    "alarms_out_of_order": Target("==", 0),
+    "silent_drop_lost": Target("==", 0),
+    "drain_lost": Target("==", 0),
+    "alarm_p99_s_while_draining": Target("<=", 0.1),
+    "p50_over_bare": Target("<=", 2.0),
+    "rss_growth_mb": Target("<=", 2.0),
+    "fds_growth": Target("<=", 0),
+    "threads_growth": Target("<=", 0),
+    "disk_bytes_per_reading": Target("<=", 300),
+}
+REPORTED = ("drain_msgs_per_s", "confirmed_readings_per_s", "bytes_written_per_day_64ch_1hz")
+"""Figures without a target."""
+
+
+def needs_broker() -> None:
+    """Stop where there is no Mosquitto."""
+    if mosquitto_path() is None:
+        raise NotMeasuredError("no mosquitto here (apt install mosquitto)")
+
+
+def chaos(*, quick: bool) -> Figures:
+    """Kill, cut, delay, part and fill, under 200 readings a second."""
+    needs_broker()
+    with tempfile.TemporaryDirectory(prefix="relay-chaos-") as folder:
+        found: Figures = part("relay_chaos").run(Path(folder), 100 if quick else 1000)
+    return found
+
+
+def silent(*, quick: bool) -> Figures:
+    """Let the link die without a word for 60 s, 180 s and an hour."""
+    needs_broker()
+    with tempfile.TemporaryDirectory(prefix="relay-silent-") as folder:
+        found: Figures = part("relay_silent").run(Path(folder), quick=quick)
+    return found
+
+
+def latency(*, quick: bool) -> Figures:
+    """Time bytes on the pty to the subscriber, beside a bare script; then as many as go."""
+    needs_broker()
+    timing = part("relay_latency")
+    with tempfile.TemporaryDirectory(prefix="relay-latency-") as name:
+        folder = Path(name)
+        for each in ("paced", "full"):
+            (folder / each).mkdir()
+        found: Figures = timing.latency(folder / "paced", 200 if quick else 1500)
+        found |= timing.throughput(folder / "full", 20_000 if quick else 200_000)
+    return found
+
+
+def drain(*, quick: bool) -> Figures:
+    """Let alarms overtake a backlog."""
+    needs_broker()
+    with tempfile.TemporaryDirectory(prefix="relay-drain-") as folder:
+        found: Figures = part("relay_drain").run(Path(folder), 10_000 if quick else 100_000)
+    return found
+
+
+def memory(*, quick: bool) -> Figures:
+    """Read as much as fits in the time, and watch what grows."""
+    needs_broker()
+    with tempfile.TemporaryDirectory(prefix="relay-memory-") as folder:
+        found: Figures = part("relay_memory").run(Path(folder), 20.0 if quick else 120.0)
+    return found
+
+
+def disk(*, quick: bool) -> Figures:
+    """Count bytes to disk in steady state, and last out 72 hours without a broker."""
+    needs_broker()
+    found: Figures = part("relay_disk").measure(quick=quick)
+    return found
+
+
+PARTS: dict[str, Callable[..., Figures]] = {
+    "faults_injected, alarms_raised, alarms_lost, alarms_out_of_order": chaos,
+    "silent_drop_lost": silent,
+    "p50_over_bare, confirmed_readings_per_s": latency,
+    "drain_msgs_per_s, alarm_p99_s_while_draining": drain,
+    "rss_growth_mb": memory,
+    "disk_bytes_per_reading, bytes_written_per_day_64ch_1hz": disk,
+}
+
+
+def table(figures: Figures, *, quick: bool) -> str:
+    """Return the figures that have a target, whether it is met, and those that have none."""
+    lines = [f"{'figure':<30} {'value':>10} {'target':>8}"]
+    for name, target in TARGETS.items():
+        wanted = f"{target.sense} {target.wanted(quick=quick):g}"
+        if name in figures:
+            met = "met" if target.met(figures[name], quick=quick) else "MISSED"
+            lines.append(f"{name:<30} {figures[name]:>10.4g} {wanted:>8}  {met}")
+        else:
+            lines.append(f"{name:<30} {'-':>10} {wanted:>8}  not measured")
+    for name in REPORTED:
+        value = f"{figures[name]:.4g}" if name in figures else "-"
+        lines.append(f"{name:<30} {value:>10}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    args = parse(__doc__)
+    print(machine())
+    figures, broken = gather(PARTS, quick=args.quick)
+    print(f"\n{table(figures, quick=args.quick)}")
+    write(figures, args.json)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,185 @@
+"""What leaves a gateway: alarms and the state that led to them, telemetry, health. Stored first."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from edge.batch import Batch
+from edge.health import Accounts, Latency, account_values, health_values, signature_values
+from edge.message import HEALTH, Message, alarm_messages, to_json
+from edge.metrics import Metrics
+from edge.outbox_alarm import outbox_alarms
+from edge.publish import PUBLISHED, Publisher
+from edge.relay import Relay
+from edge.second_path import STATE as SECOND
+from edge.second_path import SecondPath
+from edge.station import UNUSABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from edge.alarm import AlarmChange
+    from edge.bundles import Opened
+    from edge.config import Config
+    from edge.outbox import Outbox
+    from edge.pipeline import Outcome, Pipeline
+
+    More = Callable[[], Mapping[str, Any]]
+
+log = logging.getLogger("talus")
+
+LEAVE_S = 3.0
+"""How long what waits may still be sent when the gateway stops."""
+_PIPELINE = "pipeline"
+
+
+class Desk:
+    """The way out of one gateway; one thread, as the loop."""
+
+    def __init__(
+        self, config: Config, pipeline: Pipeline, outbox: Outbox, opened: Mapping[str, Opened]
+    ) -> None:
+        self._config = config
+        self._pipeline = pipeline
+        self._prefix = f"{config.mqtt.topic}/{config.name}"
+        self._started_s = time.monotonic()
+        self.outbox = outbox
+        self._carried_rows = outbox.rows
+        self._restore()
+        self._signatures = {name: signature_values(found) for name, found in opened.items()}
+        watched = {n: None if isinstance(b, str) else b.manifest.label for n, b in opened.items()}
+        self.relay = Relay(config.mqtt, config.folder, config.name, outbox, watched)
+        self.batch = Batch(self._prefix, config.name)
+        self.publisher = Publisher(config, self._prefix, outbox.load_state(PUBLISHED))
+        self.second = SecondPath(config, outbox.load_state(SECOND), time.time_ns() // 1_000_000)
+        self.metrics = Metrics(config.metrics, config.folder)
+        self.accounts = Accounts()
+        self.latency = Latency()
+        self.alarms = 0
+
+    def _restore(self) -> None:
+        saved = self.outbox.load_state(_PIPELINE)
+        if saved is None:
+            return
+        try:
+            notes = self._pipeline.restore(json.loads(saved), time.time_ns() // 1_000_000)
+        except UNUSABLE as error:
+            notes = [f"the saved state cannot be used ({error!r}); models warm up anew"]
+        for note in notes:
+            log.warning("restore: %s", note)
+
+    def start(self, now_ms: int) -> None:
+        """Begin to connect, and say what this gateway has."""
+        self.relay.start()
+        self.put(self.publisher.birth(self._pipeline.stations, now_ms), self.state())
+
+    def take(self, outcome: Outcome, source: str, received_ms: int) -> None:
+        """Take what became of one reading: commit what changed, gather the rest."""
+        if not self.accounts.readings_in:
+            took_s = time.monotonic() - self._started_s
+            log.info("first reading processed %.3f s after start", took_s)
+        self.accounts.readings_in += 1
+        if outcome.reason:
+            self.accounts.reject(outcome.reason)
+            log.debug("%s: %s", source, outcome.reason)
+        else:
+            self.batch.add(outcome)
+            self.publisher.add(outcome, received_ms)
+        if outcome.changes:
+            self.commit(outcome.changes, (outcome,))
+
+    def drop(self, source: str, reason: str, detail: str) -> None:
+        """Count a row that came and gave no reading."""
+        self.accounts.readings_in += 1
+        self.accounts.reject(reason)
+        log.debug("%s: %s: %s", source, reason, detail)
+
+    def commit(self, changes: Iterable[AlarmChange], outcomes: tuple[Outcome, ...] = ()) -> None:
+        """Store alarm changes with the state that led to them, in one transaction."""
+        forecasts = {
+            scored.observation.station: scored.forecasts
+            for outcome in outcomes
+            for scored in outcome.scored
+        }
+        messages: list[Message] = []
+        for change in changes:
+            self.alarms += 1
+            found = forecasts.get(change.station, ())
+            messages += alarm_messages(change, self._prefix, self._config.name, found)
+            messages += self.publisher.alarm(change)
+            self.second.take(change)
+            log.warning("%s: level %d: %s", change.station, change.level, change.reason)
+        if messages:
+            self.put(messages, self.state())
+
+    def flush(self, now_ms: int) -> None:
+        """Store what was gathered."""
+        if not self.batch.empty:
+            gathered = self.batch.flush(self._pipeline.stations, now_ms)
+            self.put([*gathered, *self.publisher.flush(now_ms)])
+
+    def put(self, messages: list[Message], state: dict[str, bytes] | None = None) -> None:
+        """Store messages and state."""
+        if (messages or state) and not self.outbox.put(messages, state):
+            log.error("disk: %s", self.outbox.notes[-1] if self.outbox.notes else "full")
+
+    def state(self) -> dict[str, bytes]:
+        """Return all that must outlive this program."""
+        found = {_PIPELINE: to_json(self._pipeline.snapshot())}
+        return found | self.publisher.state() | self.second.state()
+
+    def health(self, now_ms: int, more: More) -> Message:
+        """Return the health message; ``more``: what the loop has to say."""
+        uptime_s = time.monotonic() - self._started_s
+        values = health_values(
+            self._config.name, now_ms, uptime_s, self._pipeline, self.outbox,
+            self.relay.health(), self.totals(), self.latency,
+        )  # fmt: skip
+        for name, signature in self._signatures.items():
+            values["stations"][name] |= signature
+        values |= more()
+        values["disk"] = self.outbox.disk.values()
+        values["second_path"] = self.second.values(now_ms)
+        return Message(f"{self._prefix}/health", to_json(values), HEALTH, retain=True)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the accounts: in + carried = published + rejected + waiting."""
+        return account_values(self.accounts, self.outbox, self.relay.published_rows) | {
+            "carried_over": self._carried_rows,
+            "waiting": self.outbox.rows + self.batch.held,
+            "alarms": self.alarms,
+        }
+
+    def turn(self, now_ms: int, more: More) -> None:
+        """Let go out what may, and tell the log."""
+        told = outbox_alarms(self.outbox, self._prefix, self._config.name, now_ms)
+        self.put(told)
+        self.outbox.settle()
+        self.relay.pump()
+        if self.second.look(now_ms, self.relay.health().connected):
+            self.put([], self.second.state())
+        self.metrics.look(now_ms, lambda: self.health(now_ms, more).payload)
+        self._report()
+
+    def _report(self) -> None:
+        told = (self.relay.log, logging.INFO), (self.outbox.notes, logging.ERROR)
+        more = ((lines, logging.WARNING) for lines in (
+            self.publisher.notes, self.second.log, self.metrics.log,
+        ))  # fmt: skip
+        for lines, urgency in (*told, *more):
+            for line in lines:
+                log.log(urgency, "%s", line)
+            lines.clear()
+
+    def close(self, now_ms: int, more: More) -> None:
+        """Send what still goes, store the rest, leave."""
+        self.flush(now_ms)
+        self.relay.drain(LEAVE_S)
+        self.put([self.health(now_ms, more)], self.state())
+        self.relay.stop()
+        self._report()
+        for each in (self.second, self.metrics, self.outbox):
+            each.close()

@@ -1,0 +1,88 @@
+"""Telemetry and health that came just now: in memory for a moment, as most of it never needs disk.
+
+A broker that acknowledges within HOLD_MS costs no write at all; what waits longer goes to disk in
+one transaction. Alarms are never here: they are on disk before ``put`` returns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edge.message import Message
+
+HOLD_MS = 500
+"""What a power cut takes with it, besides the rows that are not yet a message."""
+MAX_HELD_BYTES = 256 * 1024
+MAX_HELD = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message in the outbox; ``put_ms`` is on the clock of the outbox, which counts running."""
+
+    id: int
+    message: Message
+    put_ms: int = field(default=0, compare=False)
+
+
+class Held:
+    """What is in memory alone, oldest first."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, Stored] = {}
+        self.bytes = 0
+        self.rows = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def full(self) -> bool:
+        """Whether it must go to disk before its time."""
+        return self.bytes > MAX_HELD_BYTES or len(self._items) > MAX_HELD
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest was put, None when there is none."""
+        first = next(iter(self._items.values()), None)
+        return None if first is None else first.put_ms
+
+    def add(self, stored: Stored) -> None:
+        """Take one."""
+        self._items[stored.id] = stored
+        self.bytes += len(stored.message.payload)
+        self.rows += stored.message.rows
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Let go of those of these that are here; returns their readings."""
+        rows = 0
+        for each in ids:
+            found = self._items.pop(each, None)
+            if found is not None:
+                rows += found.message.rows
+                self.bytes -= len(found.message.payload)
+        self.rows -= rows
+        return rows
+
+    def replace(self, topic: str) -> None:
+        """Let go of the retained messages of a topic: another takes their place."""
+        old = [i for i, s in self._items.items() if s.message.retain and s.message.topic == topic]
+        self.remove(old)
+
+    def has(self, each: int) -> bool:
+        """Whether this one is here."""
+        return each in self._items
+
+    def all(self) -> list[Stored]:
+        """Give all of them."""
+        return list(self._items.values())
+
+    def clear(self) -> list[Stored]:
+        """Give all of them, and hold none."""
+        every = self.all()
+        self._items, self.bytes, self.rows = {}, 0, 0
+        return every

@@ -1,0 +1,129 @@
+"""A gateway's side of commands over MQTT without its loop: real outbox and files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tiny_bundle
+
+from edge.config import load_config
+from edge.outbox import Outbox
+from edge.remote import Remote
+from export.command_sign import chunks, make_command
+from export.secret_key import SecretKey, make_key
+from export.signing import sign_bundle
+
+KEY, OTHER = make_key(), make_key()
+PATIENCE_S = 60.0
+
+
+class Wire:
+    """What is published to the gateway, as its relay gives it."""
+
+    def __init__(self) -> None:
+        self.topics: list[str] = []
+        self.waiting: list[tuple[str, bytes]] = []
+
+    def subscribe(self, topic: str) -> None:
+        self.topics.append(topic)
+
+    def inbox(self) -> list[tuple[str, bytes]]:
+        found, self.waiting = self.waiting, []
+        return found
+
+
+class Side:
+    """A gateway "bluff" with one station "slope" and a signed bundle of counter 5."""
+
+    def __init__(
+        self, folder: Path, remote: str = "", *, trust: str = "", capture: str = ""
+    ) -> None:
+        self.folder = folder
+        if not (folder / "bundle").exists():
+            signed(folder / "bundle", 5)
+            path = tiny_bundle.gateway_toml(folder, trust or f'keys = ["{KEY.public.text}"]')
+            text = path.read_text(encoding="utf-8")
+            if capture:
+                text = text.replace("[trust]", f'capture = "{capture}"\n[trust]')
+            remote = remote or f'keys = ["{KEY.public.text}"]'
+            path.write_text(f"{text}\n[remote]\n{remote}\n", encoding="utf-8")
+        self.config = load_config(folder / "gateway.toml")
+        self.outbox = Outbox(self.config.data_dir, 1_000_000)
+        self.wire = Wire()
+        self.remote = Remote(self.config, self.wire, self.outbox)
+        self.ahead_ms = 1
+        self.remote.look(self.now_ms())  # what was signed before is not obeyed
+        self.ahead_ms = 2000
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+    def send(self, data: bytes) -> list[Any]:
+        """Let the gateway take one message; gives the orders that it found."""
+        self.wire.waiting.append((self.wire.topics[0], data))
+        orders = []
+        end = time.monotonic() + PATIENCE_S
+        while self.wire.waiting or self.remote._waiting:
+            assert time.monotonic() < end
+            orders += self.remote.look(self.now_ms())
+            time.sleep(0.001)
+        return orders
+
+    def published(self) -> list[tuple[str, dict[str, Any]]]:
+        """What waits in the outbox."""
+        stored = self.outbox.waiting(10_000, frozenset(), 10**9)
+        return [(s.message.topic, json.loads(s.message.payload)) for s in stored]
+
+    def replies(self) -> list[dict[str, Any]]:
+        return [values for topic, values in self.published() if topic == "talus/bluff/reply"]
+
+    def say(
+        self, key: SecretKey | None = KEY, gateway: str = "bluff", **values: Any
+    ) -> dict[str, Any]:
+        """Send a command and give the answer to it."""
+        data = make_command({"gateway": gateway, "who": "ana", **values}, key, self.now_ms())
+        self.send(data)
+        mine = [r for r in self.replies() if r["id"] == json.loads(data)["id"]]
+        return mine[-1]
+
+    def until(self, what: Any) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not what():
+            assert time.monotonic() < end, self.replies()[-3:]
+            self.remote.look(self.now_ms())
+            time.sleep(0.01)
+
+    def install(self, folder: Path, name: str = "next") -> dict[str, Any]:
+        """Send a whole bundle; gives the last answer."""
+        reply: dict[str, Any] = {}
+        for values in bundle_chunks(folder, name):
+            reply = self.say(**values)
+            if not reply["done"]:
+                return reply
+        identity = reply["id"]
+        self.until(lambda: [r for r in self.replies() if r["id"] == identity and "more" not in r])
+        return [r for r in self.replies() if r["id"] == identity][-1]
+
+    def audit(self) -> list[str]:
+        return (self.config.data_dir / "orders.log").read_text(encoding="utf-8").splitlines()
+
+    def again(self) -> Side:
+        """The same gateway after a restart."""
+        self.outbox.close()
+        return Side(self.folder)
+
+
+def signed(folder: Path, counter: int, name: str = "bluff", version: int = 1) -> Path:
+    tiny_bundle.make(folder, name, version)
+    sign_bundle(folder, KEY, 0, counter)
+    return folder
+
+
+def bundle_chunks(folder: Path, name: str = "next") -> Iterator[dict[str, Any]]:
+    files = sorted(folder.iterdir(), key=lambda p: (not p.name.startswith("manifest"), p.name))
+    for path in files:
+        yield from chunks(name, path)
