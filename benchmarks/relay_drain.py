@@ -21,8 +21,8 @@ from edge.outbox import Outbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-SPACING_S = 0.01
-"""Between two rows: an alarm twenty times a second while the backlog drains."""
+SPACING_S = 0.02
+"""Between two rows: an alarm ten times a second while the backlog drains."""
 OUTBOX_MB = 512
 NAME = "drain"
 _LOOK_S = 0.2

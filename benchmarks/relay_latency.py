@@ -7,6 +7,7 @@ row changes the level, and that alarm, with its fsync and the state that led to 
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -104,7 +105,21 @@ def latency(folder: Path, rows: int) -> dict[str, float]:
         lost = rows - len(room.rows("s"))
         gateway.stop()
         found = timed(ours.sent_s, theirs.sent_s, list(room.arrived))
-    return report(found, lost)
+    return report(found, lost) | {"fsync_p50_ms": fsync_ms(folder / "probe")}
+
+
+def fsync_ms(path: Path, times: int = 50) -> float:
+    """Say what this disk takes to keep a page, without SQLite: an alarm waits for that at least."""
+    took = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(times):
+            began_s = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - began_s)
+    p50 = percentile(took, 0.5) * 1000
+    print(f"to append a page and fsync it takes {p50:.2f} ms here (p50)")
+    return p50
 
 
 def report(found: Times, lost: int) -> dict[str, float]:

@@ -98,8 +98,8 @@ def write_for(logger: Logger, seconds: float) -> None:
         time.sleep(max(0.0, due_s - time.monotonic()))
 
 
-def run(folder: Path, *, quick: bool) -> dict[str, float]:
-    """Run them all at once; the figures by name."""
+def run(folder: Path, *, quick: bool) -> list[Drop]:
+    """Run them all at once."""
     found: list[Drop] = []
     with Broker(folder / "broker") as broker:
         threads = [
@@ -116,10 +116,15 @@ def run(folder: Path, *, quick: bool) -> dict[str, float]:
             thread.join()
     if len(found) < len(DROPS_S):
         raise RuntimeError("a silent drop could not be brought about, see above")
+    return sorted(found, key=lambda each: each.simulated_s)
+
+
+def report(found: list[Drop]) -> dict[str, float]:
+    """Print the table; the figures by name."""
     print(f"keepalive {KEEPALIVE_S} s for {USUAL_S} s, {RATE_HZ:g} readings a second")
     print(f"{'drop':>7} {'here':>7} {'readings':>9} {'lost':>5} {'twice':>6} {'alarms':>7} "
           f"{'lost':>5} {'disorder':>9}")  # fmt: skip
-    for d in sorted(found, key=lambda each: each.simulated_s):
+    for d in found:
         times = f"{d.simulated_s:>5.0f} s {d.real_s:>5.0f} s"
         print(f"{times} {d.rows:>9} {d.rows_lost:>5} {d.rows_twice:>6} {d.alarms:>7} "
               f"{d.alarms_lost:>5} {d.out_of_order:>9}")  # fmt: skip

@@ -146,9 +146,7 @@ class Gateway:
             return
         self._recorder.ordered(now_ms, encode_order(order))
         self.desk.commit(changes)
-        said = (
-            changes[-1].reason if changes else "taken; or it was done before"
-        )
+        said = changes[-1].reason if changes else "taken; or it was done before"
         self._orders.answer(order, now_ms, done=True, text=said)
 
     def _wait_s(self) -> float:

@@ -19,23 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-NAMES = (
-    "relay", "relay_judge", "relay_faults", "relay_proxy", "relay_parts", "relay_latency",
-    "relay_room", "relay_silent", "relay_memory", "relay_drain",
-)  # fmt: skip
+NAMES = "relay", *(f"relay_{part}" for part in (
+    "judge", "faults", "proxy", "parts", "latency", "room", "silent", "memory", "drain"
+))  # fmt: skip
 
 
-def load() -> Any:
-    """Import the parts as `python benchmarks/relay.py` does, and leave sys.path as it was."""
-    before = list(sys.path)
-    sys.path.append(str(FOLDER))
-    try:
-        return SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    finally:
-        sys.path[:] = before
-
-
-PARTS = load()
+_before = list(sys.path)
+sys.path.append(str(FOLDER))  # as `python benchmarks/relay.py` has it; then left as it was
+try:
+    PARTS = SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
+finally:
+    sys.path[:] = _before
 
 
 @pytest.fixture
