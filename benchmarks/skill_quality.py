@@ -1,8 +1,9 @@
 """How well quality control finds faults, and what faults do to the level: made-up and real data.
 
-Scoring, fixed before the runs. A fault (a `Span` of the generator) is found where one of the flags
-that say so (`SAYS`) is set on its channel, or on its row for faults of whole rows, within the span
-and TOLERANCE_ROWS rows around it; slow faults (DRIFT, TEMPERATURE) until AFTER_DAYS after the span.
+Scoring (what may answer a SPIKE was settled while it was developed: RANGE may too). A fault (a
+`Span` of the generator) is found where one of the flags that say so (`SAYS`) is set on its channel,
+or on its row for faults of whole rows, within the span and TOLERANCE_ROWS rows around it; slow
+faults (DRIFT, TEMPERATURE) until AFTER_DAYS after the span.
 recall = faults found / faults. Flags of one kind and channel at most MERGE_HOURS apart are one
 alarm of quality control; it is right where a fault that may cause it (`CAUSES`) is there, with the
 same tolerances. precision = alarms that are right / alarms; an alarm that no fault explains counts
@@ -12,24 +13,19 @@ A row whose time the gate refused counts as CLOCK (or LATE, where it was only to
 
 from __future__ import annotations
 
-import csv
-import datetime as dt
-import json
 import math
-import tempfile
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from figures import machine, parse  # first: see there
+from skill_quality_levels import TIME, level_changes_by_faults
+from skill_quality_real import dynaslope, marirong
 
-from edge.config import load_config
 from edge.flags import Flag
-from edge.pipeline import Pipeline
 from edge.qc import QualityControl
 from edge.qc_plan import MOVING, QcChannel
-from edge.quality import TimeGate, TimeRules
+from edge.quality import TimeGate
 from export.generator.fault import ROW_FAULTS, Fault
 from export.generator.fault_plan import USUAL
 from export.generator.faults import inject
@@ -77,8 +73,6 @@ _MORE: dict[Flag, Fault] = {
 }
 """Further faults that rightly set a flag."""
 _SLOW = Fault.DRIFT | Fault.TEMPERATURE
-TIME = TimeRules(max_skew_ms=80_000_000, max_jump_ms=30 * DAY_MS, lateness_ms=3 * DAY_MS)
-"""A logger with a clock of its own, read by a gateway that knows the time."""
 _LIMITS = {"rainfall": (0.0, 100.0), "soil_moisture": (0.0, 0.7), "temperature": (-50.0, 60.0)}
 _UNLIMITED = (-9000.0, 60_000.0)
 
@@ -275,201 +269,6 @@ def table(tally: Tally) -> str:
         )
     lines.append(f"| all | | {tally.recall():.3f} | | {tally.precision():.3f} |")
     return "\n".join(lines)
-
-
-def station_toml(site: Site) -> str:
-    """Give the configuration of a site as an engineer would write it: rules, no bundle, no numbers.
-
-    Neighbours are named; noise, speeds and temperature coefficients are learned.
-    """
-    lines = ["[[port]]", 'name = "logger"', 'device = "none"', "baud = 115200"]
-    lines += ['protocol = "tw1"', 'clock = "node"', "[[station]]", 'name = "site"']
-    lines += [f"step_s = {site.spec.step_s}", f"no_data_after_s = {6 * site.spec.step_s}"]
-    lines += ["[station.decision]", 'profile = "general"']
-    for c in site.channels:
-        low, high = _LIMITS.get(c.quantity.text, _UNLIMITED)
-        lines += ["[[station.channel]]", f'name = "{c.name}"', 'port = "logger"']
-        lines += [f'quantity = "{c.quantity.text}"', f'unit = "{c.unit.text}"']
-        lines += [f"low = {low}", f"high = {high}"]
-    for c in site.channels:
-        if c.neighbours:
-            lines += [f"[station.site.{c.name}]", f"neighbours = {json.dumps(c.neighbours)}"]
-    return "\n".join(lines)
-
-
-def pipeline_of(site: Site) -> Pipeline:
-    """Give a gateway that watches a site by the rules of the profile "general"."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gateway.toml"
-        path.write_text(station_toml(site), encoding="utf-8")
-        config = load_config(path)
-    ports = tuple(replace(port, time=TIME) for port in config.ports)
-    return Pipeline(replace(config, ports=ports), {"site": "none"})
-
-
-def levels(site: Site, faulted: Faulted) -> list[tuple[int, int]]:
-    """Give (time_ms, level) of each change of the level."""
-    pipeline = pipeline_of(site)
-    return [
-        (change.time_ms, change.level)
-        for reading in faulted.readings("logger")
-        for change in pipeline.receive(reading).changes
-        if change.kind == "level"
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class LevelChanges:
-    """How often a fault alone raised or lowered the level of a station, and by how much at most."""
-
-    station_years: float
-    rises: tuple[str, ...]
-    drops: tuple[str, ...]
-
-
-SETTLED_H = 48
-"""Changes of the clean run and of the faulted one may lie so far apart, and still be the same."""
-
-
-def level_changes_by_faults(
-    specs: Iterable[SlopeSpec], rates: Mapping[Fault, float] = USUAL, *, seed: int = 3
-) -> LevelChanges:
-    """Run pairs, clean and faulted, through the whole station, and compare their levels by hour.
-
-    A rise is an onset of a level that the clean run has not within SETTLED_H before or after; a
-    drop is a time at which the clean run has a level that the faulted one has not within SETTLED_H
-    before or after. Each is named with the fault that was last begun.
-    """
-    rises: list[str] = []
-    drops: list[str] = []
-    days = 0.0
-    for i, spec in enumerate(specs):
-        site = generate_site(spec)
-        days += spec.days
-        faulted = inject(site, rates, seed + i)
-        clean = _hourly(site, levels(site, inject(site, (), 1)))
-        struck = _hourly(site, levels(site, faulted))
-        rises += _beyond(site, faulted, struck, clean, "rise")
-        drops += _beyond(site, faulted, clean, struck, "drop")
-    return LevelChanges(days / 365.0, tuple(rises), tuple(drops))
-
-
-def _hourly(site: Site, changes: list[tuple[int, int]]) -> list[int]:
-    start, end = int(site.time_ms[0]), int(site.time_ms[-1])
-    hours = [0] * ((end - start) // 3_600_000 + 1)
-    for at, level in sorted(changes):
-        place = max(0, (at - start) // 3_600_000)
-        hours[place:] = [level] * len(hours[place:])
-    return hours
-
-
-def _beyond(site: Site, faulted: Faulted, a: list[int], b: list[int], what: str) -> list[str]:
-    """Name the stretches in which one run is above what the other has about that time."""
-    found, above = [], False
-    for h, level in enumerate(a):
-        most = max(b[max(0, h - SETTLED_H) : h + SETTLED_H + 1])
-        if level > most and not above:
-            at = int(site.time_ms[0]) + 3_600_000 * h
-            begun = [s for s in faulted.spans if s.start_ms <= at + 86_400_000]
-            last = sorted(begun, key=lambda s: s.start_ms)[-3:]
-            names = ", ".join(f"{s.kind.text} {s.channel}".strip() for s in reversed(last))
-            found.append(
-                f"{what} {most} -> {level} at {at} in {site.spec.behaviour} "
-                f"seed {site.spec.seed}, after {names}"
-            )
-        above = level > most
-    return found
-
-
-def marirong(data: Path) -> dict[str, float]:
-    """Judge the markers of Marirong: typing errors found, real accelerations kept.
-
-    Typing errors: a reading of A or C more than 4 cm off both the reading before and one of the
-    next two days of readings of the same marker, or B's level under A; a step: B at 2016-11-06.
-    Kept: no reading of B from 2015-09-14 to 09-17, or on 2016-09-25 and the day after, is taken
-    out or refused, but for one that waits for the next.
-    """
-    rows: dict[str, dict[str, float]] = defaultdict(dict)
-    with (data / "marirong_markers" / "markers_abc.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            rows[row["ts"]][row["marker"]] = float(row["length_cm"])
-    others = {"A": (1, 2), "B": (0, 2), "C": (0, 1)}
-    channels = [
-        QcChannel(name, "crack_width", "cm", resolution=0.1, neighbours=near)
-        for name, near in others.items()
-    ]
-    control = QualityControl(channels, {})
-    said: dict[tuple[str, str], Flag] = defaultdict(lambda: Flag(0))
-    stamps: dict[int, str] = {}
-    for ts in sorted(rows):
-        at = dt.datetime.strptime(ts, "%Y-%m-%d %H:%M:%S").replace(tzinfo=dt.timezone.utc)
-        at_ms = round(at.timestamp() * 1000)
-        stamps[at_ms] = ts
-        values = [rows[ts].get(name, math.nan) for name in "ABC"]
-        for each in control.apply(at_ms, values, "hand")[1]:
-            if each.time_ms in stamps and each.channel:
-                said[stamps[each.time_ms], each.channel] |= each.flags
-    wrong = Flag.SPIKE | Flag.STEP | Flag.SWAPPED | Flag.NOISE
-    typed = [(ts, name) for ts, name in MARIRONG_WRONG]
-    kept = [(ts, "B") for ts in rows if ts[:10] in MARIRONG_REAL and "B" in rows[ts]]
-    offset = control.learned()["B"]["offset"]
-    return {
-        "marirong_wrong": len(typed),
-        "marirong_wrong_flagged": sum(bool(said[key] & wrong) for key in typed),
-        "marirong_wrong_withheld": sum(bool(said[key] & (wrong | Flag.HELD)) for key in typed),
-        "marirong_real": len(kept),
-        "marirong_real_kept": sum(not said[key] & wrong for key in kept),
-        "marirong_b_offset_cm": float(offset),
-        "marirong_flags_elsewhere": sum(
-            bool(flags & wrong)
-            for key, flags in said.items()
-            if key not in typed and key not in kept
-        ),
-    }
-
-
-MARIRONG_WRONG = (
-    ("2015-08-28 08:52:00", "A"),  # 195.0: +100 cm
-    ("2016-03-23 07:30:00", "A"),  # 308.2: what B shows
-    ("2016-08-05 06:47:00", "C"),  # 144.7
-    ("2016-07-29 06:33:00", "B"),  # 310.1: -20 cm, a row of four weeks before
-    ("2016-11-06 15:30:00", "B"),  # 139.2: -232 cm, measured from another zero
-)
-MARIRONG_REAL = ("2015-09-14", "2015-09-15", "2015-09-16", "2016-09-25", "2016-09-26")
-
-
-def dynaslope(data: Path) -> dict[str, tuple[float, float]]:
-    """Give, for each file, the share of nodes that never change and the share found frozen.
-
-    A node that never changes from the first row on has nothing to learn its noise from: it is found
-    by ``frozen_after_s``, here the default of a day. The files were filled forward, which makes
-    nodes that were merely silent look frozen as well.
-    """
-    found = {}
-    for path in sorted((data / "dynaslope_tilt").glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as file:
-            table = list(csv.reader(file))
-        names = table[0][1:]
-        channels = [
-            QcChannel(n, "tilt", "m", frozen_after_ms=DAY_MS, neighbours=_near_nodes(i, len(names)))
-            for i, n in enumerate(names)
-        ]
-        control, last = QualityControl(channels, {}), set()
-        first = table[1][1:]
-        moved: set[int] = set()
-        for row in table[1:]:
-            at = dt.datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=dt.timezone.utc)
-            values = [float(v) if v else math.nan for v in row[1:]]
-            moved |= {i for i, v in enumerate(row[1:]) if v != first[i]}
-            flagged = control.apply(round(at.timestamp() * 1000), values, "column")[1]
-            last = {each.channel for each in flagged if each.flags & Flag.FROZEN}
-        still = {names[i] for i in range(len(names)) if i not in moved}
-        found[path.stem] = len(still) / len(names), len(last & still) / max(1, len(still))
-    return found
-
-
-def _near_nodes(i: int, n: int) -> tuple[int, ...]:
-    return tuple(j for j in (i - 1, i + 1) if 0 <= j < n)
 
 
 def main() -> None:

@@ -107,6 +107,8 @@ def station_values(station: Station) -> dict[str, Any]:
         "quality": quality_values(station.alarm.maintenance),
         "rejected_values": {f"{c} {why}": n for (c, why), n in station.rejected.items()},
         "channels": channel_values(station),
+        "rules": rules_values(station),
+        "movement": movement_values(station),
         "late_values": 0 if watch is None else watch.grid.late,
         "saturated_features": 0 if watch is None else watch.features.saturated,
     }
@@ -117,6 +119,29 @@ def channel_values(station: Station) -> dict[str, Any]:
     return {
         name: {key: v if isinstance(v, bool) else number(v) for key, v in learned.items()}
         for name, learned in station.quality.learned().items()
+    }
+
+
+def rules_values(station: Station) -> dict[str, Any] | None:
+    """Return the rules of a station as JSON values; null where models alone decide."""
+    if station.rules is None:
+        return None
+    engine = station.rules.decider.engine
+    return {
+        "profile": station.config.decision.profile,
+        "standing": [each.rule.name for each in engine.rules if each.stands],
+        "left_out": dict(engine.left_out),
+    }
+
+
+def movement_values(station: Station) -> dict[str, Any]:
+    """Return what each moving channel is taken for as JSON values; null: not learned yet."""
+    movement = None if station.rules is None else station.rules.decider.movement
+    if movement is None:
+        return {}
+    return {
+        name: {key: number(value) for key, value in learned.items()}
+        for name, learned in movement.learned().items()
     }
 
 
