@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from export.generator.spec import SlopeSpec
 
-TUNING, TEST = (1001, 1002, 2001, 2002, 3001, 3002), (4001, 4002)
+TUNING, TEST = (1001, 1002, 2001, 2002, 3001, 3002), (4001, 4002, 5001, 5002)
 HOUR_MS = 3_600_000
 VALID_H = 48
 """A baseline's alarm stands so long after it last held, as a rule of level 4 does."""

@@ -82,6 +82,7 @@ class Alarm:
         self.level = 0
         self.ruled = 0
         """What the rules ask for."""
+        self._asked = 0  # before that
         self.silent: tuple[str, ...] = ()
         self.no_data = False
         self.maintenance: tuple[str, ...] = ()
@@ -114,7 +115,7 @@ class Alarm:
     def rule(self, time_ms: int, received_ms: int, level: int) -> AlarmChange | None:
         """Take the level that the rules ask for."""
         self._time_ms = time_ms
-        self.ruled = level
+        self._asked, self.ruled = self.ruled, level
         return self._settle(received_ms, ())
 
     def _settle(self, received_ms: int, scores: tuple[Score, ...]) -> AlarmChange | None:
@@ -137,7 +138,11 @@ class Alarm:
             hours = self._rules.off_delay_ms / 3.6e6
             still = f"; {standing[0].text()} still stands" if standing else ""
             calm = f"all scores have stood below set point {level + 1} for {hours:g} h"
-            return reason + (calm if scored >= level else "no rule asks for more") + still
+            if self.acknowledged_by and self.level >= self._latch_level:
+                calm = f"acknowledged by {self.acknowledged_by}, and nothing asks for more"
+            elif self._asked >= self.level:
+                calm = "no rule asks for more"
+            return reason + calm + still
         if scored >= level and self._scores.top is not None:
             return reason + describe(self._scores.top)
         return reason + (standing[0].text() if standing else "")
@@ -283,6 +288,7 @@ class Alarm:
         self.latched = bool(state.get("latched"))
         self.acknowledged_by = str(state.get("acknowledged_by", ""))
         self.shelved, self.ruled = shelved, ruled
+        self._asked = ruled
 
 
 def describe(score: Score) -> str:

@@ -112,11 +112,15 @@ class Gateway:
         self.desk.commit(self.pipeline.tick(now_ms))
         self._keep(now_ms)
         self.desk.turn(now_ms, self._values)
+        self.maintenance.tell(self.pipeline.stations, now_ms)  # a file: no alarm waits for it
 
     def _keep(self, now_ms: int) -> None:
         """Store what is due."""
         desk = self.desk
-        if desk.batch.full or self._is_due("telemetry", self._orders.telemetry_every_ms):
+        # Asked only while something waits: else a lone reading would wait for the next turn of it.
+        if not desk.batch.empty and (
+            desk.batch.full or self._is_due("telemetry", self._orders.telemetry_every_ms)
+        ):
             desk.flush(now_ms)
         if self._is_due("health", self.config.health_every_ms):
             desk.outbox.mend()
@@ -135,7 +139,6 @@ class Gateway:
             self._due["health"] = 0.0  # it shows at once
         for intake in self.intakes:
             intake.hold(held=intake.name in self.pipeline.maintained)
-        self.maintenance.tell(self.pipeline.stations, now_ms)
 
     def _obey(self, order: Order, now_ms: int) -> None:
         """Do what a person says, and tell what came of it."""

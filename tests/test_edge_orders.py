@@ -124,7 +124,9 @@ def test_what_the_rules_ask_for_counts_beside_the_scores() -> None:
     assert change is not None
     assert change.level == 2
     assert levels(one, 0.1) == [2]
-    assert one.rule(T0_MS + 99_999, T0_MS, 0).level == 0
+    fallen = one.rule(T0_MS + 99_999, T0_MS, 0)
+    assert fallen is not None
+    assert fallen.reason == "level fell to 0 (normal): no rule asks for more"
 
 
 @given(st.lists(st.floats(), max_size=50))
