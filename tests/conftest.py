@@ -22,6 +22,8 @@ import edge
 from export.local_broker import Mosquitto, mosquitto_path
 
 PATIENCE_S = 60.0
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _TOOLS = {
     "cc": "C counterpart of TW1",
     "clang": "its fuzzing, and it under a second compiler",
