@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from edge.manifest import Artifact, DetectorSpec, ForecasterSpec, Manifest
 
 ANY_RUNTIME = RuntimeConfig(tuple(RUNTIMES), "auto")
-STAGES = ("decode", "calibrate", "grid", "features", "kinematics", "gru", "detectors", "alarm")
+STAGES = (
+    "decode",
+    "calibrate",
+    "quality",
+    "grid",
+    "features",
+    "kinematics",
+    "gru",
+    "detectors",
+    "alarm",
+)
 _EPOCH_MS = 1_700_000_000_000
 
 
@@ -176,12 +186,14 @@ def time_stages(bundle: Bundle, count: int) -> list[StageTime]:
     for detector in watch.detectors:
         timed(detector, "score_one", "detectors")
     timed(station.alarm, "update", "alarm")
-    timed(station, "calibrate", "calibrate")
+    timed(station.quality, "apply", "quality")
     rows: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for i, frame in enumerate(list(stream.frames(count))):
         now.clear()
         for reading in stream.driver.receive(frame, _EPOCH_MS + i):
             assert isinstance(reading, Reading)
+            if not i:  # it is made with the first reading of a layout
+                timed(station.calibrator(reading), "apply", "calibrate")
             pipeline.receive(reading)
         for stage in STAGES:
             rows[stage].append(now.get(stage, 0.0))

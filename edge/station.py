@@ -88,7 +88,7 @@ class Station:
         self, reading: Reading, *, rebased: bool
     ) -> tuple[list[float], list[Scored], list[AlarmChange]]:
         """Take one reading: its calibrated values, and the grid steps and changes it leads to."""
-        calibrator = self._calibrator(reading)
+        calibrator = self.calibrator(reading)
         values = calibrator.apply(reading.values, reading.time_ms)
         now_ms = reading.received_ms
         if rebased:
@@ -121,9 +121,9 @@ class Station:
 
     def calibrate(self, reading: Reading) -> list[float]:
         """Return engineering values in the order of ``channels``, NaN for missing."""
-        return self._calibrator(reading).apply(reading.values, reading.time_ms)
+        return self.calibrator(reading).apply(reading.values, reading.time_ms)
 
-    def _calibrator(self, reading: Reading) -> Calibrator:
+    def calibrator(self, reading: Reading) -> Calibrator:
         """Return the calibrator of a layout; a node that sends a new layout gets a new one."""
         key = (reading.source, reading.channels)
         found = self._calibrators.get(key)

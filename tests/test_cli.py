@@ -146,7 +146,7 @@ def test_replay_of_bytes_that_are_no_text(site: Path) -> None:
 def test_bench_prints_every_stage_and_every_runtime() -> None:
     done = talus("bench", "--count", 200)
     assert done.returncode == 0, done.stderr
-    for word in ("decode", "calibrate", "grid", "features", "gru", "detectors", "alarm"):
+    for word in ("decode", "calibrate", "quality", "grid", "features", "gru", "detectors", "alarm"):
         assert any(line.startswith(word) for line in done.stdout.splitlines()), word
     for runtime in ("litert", "tflite", "onnxruntime"):
         assert f" {runtime} " in done.stdout
