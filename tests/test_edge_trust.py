@@ -208,7 +208,7 @@ def test_a_damaged_store_of_counters_is_told_by_check(tmp_path: Path) -> None:
 
 
 def health(gateway: Gateway) -> dict:
-    return dict(json.loads(gateway._health(0).payload)["stations"]["slope"])
+    return dict(json.loads(gateway.desk.health(0, gateway._values).payload)["stations"]["slope"])
 
 
 def test_a_gateway_keeps_the_counter_and_tells_who_signed(tmp_path: Path) -> None:
