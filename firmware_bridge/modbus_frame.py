@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from firmware_bridge.crc16 import MODBUS, crc16_of
+
 READ_HOLDING = 3
 READ_INPUT = 4
 WRITE_ONE = 6
@@ -47,25 +49,9 @@ ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 the standard has; CDAB sends the least significant register first."""
 
 
-def _table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-        table.append(crc)
-    return tuple(table)
-
-
-_CRC_TABLE = _table()
-
-
 def crc16(data: bytes) -> int:
     """Give the CRC-16/MODBUS: polynomial 0x8005 reflected, start 0xFFFF; sent low byte first."""
-    crc = 0xFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc
+    return crc16_of(data, MODBUS)
 
 
 def with_crc(body: bytes) -> bytes:

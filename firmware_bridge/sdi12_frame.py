@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from firmware_bridge.crc16 import ARC, crc16_of
+
 MAX_VALUES_LENGTH = 75
 """Characters of values in one answer: 35 after M, 75 after C and R; more than 35 is let pass."""
 MAX_PAGES = 10
@@ -24,25 +26,9 @@ _JUNK = re.compile(rb"[^0-9A-Za-z]{1,2}", re.DOTALL)
 # Before an answer to M or C, as a half-duplex line that turns round gives.
 
 
-def _table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-        table.append(crc)
-    return tuple(table)
-
-
-_CRC_TABLE = _table()
-
-
 def crc16(data: bytes) -> int:
     """Give the CRC-16/ARC: polynomial 0x8005 reflected, start 0 (SDI-12 1.4, 4.4.12)."""
-    crc = 0
-    for byte in data:
-        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc
+    return crc16_of(data, ARC)
 
 
 def crc_text(data: bytes) -> bytes:
