@@ -7,6 +7,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # benchmarks/export.py is named as the package is, and Python looks beside a script first: from
 # here on it looks there last. So this is imported before anything of export.
@@ -15,9 +19,17 @@ sys.path[:] = [*(p for p in sys.path if Path(p).resolve() != _HERE), str(_HERE)]
 
 
 def parse(
-    description: str | None, *, data: bool = False, needed: bool = True, markdown: bool = False
+    description: str | None,
+    *,
+    data: bool = False,
+    needed: bool = True,
+    markdown: bool = False,
+    add: Callable[[argparse.ArgumentParser], object] | None = None,
 ) -> argparse.Namespace:
-    """Read the options; with ``data``, --data DIR: stop where it is absent, if it is ``needed``."""
+    """Read the options; with ``data``, --data DIR: stop where it is absent, if it is ``needed``.
+
+    ``add`` adds what one benchmark alone knows.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -29,6 +41,8 @@ def parse(
         parser.add_argument("--png", type=Path, metavar="OUT", help="where the picture goes")
     if markdown:
         parser.add_argument("--markdown", type=Path, metavar="OUT", help="where the tables go")
+    if add is not None:
+        add(parser)
     args = parser.parse_args()
     if data and (args.data is not None or needed) and not (args.data and args.data.is_dir()):
         print(

@@ -2,10 +2,10 @@
 
   python benchmarks/relay_disk.py --json disk.json
 
-Steady: a real gateway, 64 channels at 1 Hz (8 nodes on ptys, 8 stations with the demo's bundle),
-a real Mosquitto that acknowledges at once. Bytes are those of the kernel (/proc/PID/io,
-write_bytes) from after the start-up on; a reading is one row of a node, 8 channels.
-``bytes_written_per_day_64ch_1hz`` is the same, for a day.
+Steady (relay_steady.py): real gateways, 64 channels at 1 Hz as 8 nodes and as one, a real Mosquitto
+that acknowledges at once. A reading is one row of a node, of 8 channels;
+``bytes_written_per_day_64ch_1hz`` is the same, for a day; ``disk_bytes_per_row_of_64`` and
+``disk_bytes_per_value_of_64`` are of the one.
 
 Outage: an outbox fed with the telemetry of 64 channels at 1 Hz, on a clock of its own; then
 emptied into Mosquitto. ``outage_small_*``: the same with a bound that makes it thin.
@@ -13,93 +13,25 @@ emptied into Mosquitto. ``outage_small_*``: the same with a bound that makes it 
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from figures import machine, parse, write
+from relay_steady import CHANNELS, steady
 
-from edge.bench import demo_bundle
 from edge.disk_use import written_bytes
 from edge.fields import Mistakes, Table
 from edge.message import ALARM, TELEMETRY, Message, to_json
 from edge.outbox import Outbox
 from edge.parse_mqtt import parse_mqtt
 from edge.relay import Relay
-from export.demo import make_node
 from export.local_broker import Mosquitto
 
-if TYPE_CHECKING:
-    from firmware_bridge.simulator import PtyNode
-
-STATIONS = 8
-CHANNELS = 64
-START_S = 12.0
 MB = 1e6
-
-
-def write_config(folder: Path, nodes: list[PtyNode], port: int) -> Path:
-    """Write the gateway.toml of eight demo slopes; all else by default."""
-    text = (demo_bundle().parent / "gateway.toml").read_text(encoding="utf-8")
-    station = text[text.index("[[station]]") :]
-    head = '[gateway]\nname = "disk"\n[trust]\nallow_unsigned = true\n'
-    parts = [f'{head}[mqtt]\nhost = "127.0.0.1"\nport = {port}']
-    parts += [
-        f'[[port]]\nname = "n{i}"\ndevice = "{node.device}"\nprotocol = "tw1"\nclock = "node"'
-        for i, node in enumerate(nodes)
-    ]
-    parts += [
-        station.replace('name = "slope"', f'name = "slope{i}"').replace('"node"', f'"n{i}"')
-        for i in range(len(nodes))
-    ]
-    shutil.copytree(demo_bundle(), folder / "bundle")
-    path = folder / "gateway.toml"
-    path.write_text("\n".join(parts), encoding="utf-8")
-    return path
-
-
-def steady(folder: Path, seconds: float) -> dict[str, float]:
-    """Run a gateway for so long; what it writes to disk."""
-    with ExitStack() as stack:
-        broker = stack.enter_context(Mosquitto(folder))
-        nodes = [
-            stack.enter_context(make_node(1.0, days=(seconds + 60) / 144.0))
-            for _ in range(STATIONS)
-        ]
-        config = write_config(folder, nodes, broker.port)
-        log = stack.enter_context((folder / "log").open("wb"))
-        command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
-        process = subprocess.Popen(command, stderr=log)
-        stack.callback(process.kill)
-        time.sleep(START_S)
-        io = Path(f"/proc/{process.pid}/io")
-        began_s, bytes_before, rows_before = time.monotonic(), written_bytes(io), sent(nodes)
-        time.sleep(seconds)
-        took_s, rows = time.monotonic() - began_s, sent(nodes) - rows_before
-        written = (written_bytes(io) or 0) - (bytes_before or 0)
-        process.terminate()
-        if process.wait(timeout=60) or bytes_before is None or rows <= 0:
-            sys.exit("the gateway failed:\n" + (folder / "log").read_text()[-3000:])
-        totals = json.loads((folder / "log").read_text().split("stopped: ")[1].splitlines()[0])
-        print(f"steady: {rows} readings in {took_s:.0f} s, {written} bytes written, "
-              f"{totals['alarms']} alarms; {totals}")  # fmt: skip
-        return {
-            "disk_bytes_per_reading": written / rows,
-            "bytes_written_per_day_64ch_1hz": written / took_s * 86_400,
-            "readings_per_s": rows / took_s,
-        }
-
-
-def sent(nodes: list[PtyNode]) -> int:
-    """Return the rows that all nodes have sent."""
-    return sum(node.rows_sent for node in nodes)
 
 
 def telemetry(second: int, values: list[float]) -> Message:
@@ -228,7 +160,7 @@ def measure(*, quick: bool) -> dict[str, float]:
     ):
         (Path(disk) / "steady").mkdir()
         return (
-            steady(Path(disk) / "steady", 62.0 if quick else 182.0)
+            steady(Path(disk) / "steady", 1 if quick else 3, warm=not quick)
             | writes_in_an_outage(Path(disk) / "writes", 300 if quick else 1500)
             | outages(Path(fast), 4.0 if quick else 72.0)
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge import (
     __version__,
+    doctor_command,
     line_commands,
     order_commands,
     replay_commands,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   talus check --config gateway.toml               what is wrong, and what to do
+  talus doctor --config gateway.toml              what is not well, from the supply to the alarm
   talus run --config gateway.toml                 serve until SIGTERM or Ctrl-C
   talus replay flood.capture --config gateway.toml       the same alarms, without hardware
   talus replay node=2024.csv --config gateway.toml --json > alarms.jsonl
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     order_commands.add_commands(commands)
     line_commands.add_commands(commands)
     schema_commands.add_commands(commands)
+    doctor_command.add_commands(commands)
     watch_commands.add_commands(commands)
     bench = commands.add_parser("bench", help="p50 and p99 of each stage and runtime, here")
     bench.add_argument("--bundle", type=Path, help="default: the demo bundle of this package")
@@ -91,12 +94,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         **order_commands.RUN,
         **line_commands.RUN,
         **schema_commands.RUN,
+        **doctor_command.RUN,
         **watch_commands.RUN,
     }
     try:
         return commands[args.command](args)
     except TalusError as error:
         print(f"talus {args.command}: {error}", file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        who = "not for this user: be root, or the user of the gateway (sudo)"
+        print(f"talus {args.command}: {error.filename}: {who}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"talus {args.command}: stopped", file=sys.stderr)
@@ -107,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    import faulthandler
     import json
     import sqlite3
 
@@ -118,6 +127,7 @@ def _run(args: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    faulthandler.enable()  # a watchdog that bites (SIGABRT) leaves in the log where it hung
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda which, _: asked.append(which))

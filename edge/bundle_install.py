@@ -17,11 +17,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import read_manifest
+from edge.bundle_fit import check_schema
 from edge.config import INDEX
 from edge.counters import older, read_counters
 from edge.errors import TalusError
 from edge.manifest import MAX_MANIFEST_BYTES
-from edge.station import check_schema
 from edge.trust import ANY_SIGNER
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def _installed(
         log.warning("station %s: its configured bundle is another than when %r was installed over "
                     "MQTT: the configured one is taken", station.name, entry["bundle"])  # fmt: skip
         return station
+    found: list[str] = []
+    passed_over: list[str] = []
     for name in (entry["bundle"], entry.get("before")):
         if name not in index["proven"]:
             continue
@@ -116,9 +118,12 @@ def _installed(
         except TalusError as error:
             log.error("station %s: the bundle installed over MQTT is passed over: %s",
                       station.name, error)  # fmt: skip
+            passed_over += [] if found else [str(error)]
             continue
-        return replace(station, bundle=str(folder))
-    return station
+        found.append(str(folder))
+    first, *others = [*found, station.bundle]
+    fallback = tuple(other for other in others if other)
+    return replace(station, bundle=first, fallback=fallback, passed_over=tuple(passed_over))
 
 
 def _hold(folder: Path, sha256: object, config: Config) -> None:

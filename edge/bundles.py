@@ -6,9 +6,9 @@ from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
 from edge.bundle import Bundle, load_bundle
+from edge.bundle_fit import check_schema
 from edge.counters import older, read_counters
 from edge.errors import TalusError
-from edge.station import check_schema
 from edge.trust import signature_text
 
 if TYPE_CHECKING:

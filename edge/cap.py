@@ -95,9 +95,10 @@ def _info(
         ("level_name", LEVELS[level]), ("no_data", str(change.no_data).lower()),
         ("alarm_id", change.id), ("bundle", change.bundle),
     ):  # fmt: skip
-        parameter = ET.SubElement(info, "parameter")
-        _add(parameter, "valueName", name)
-        _add(parameter, "value", value)
+        if value.strip():
+            parameter = ET.SubElement(info, "parameter")
+            _add(parameter, "valueName", name)
+            _add(parameter, "value", value)
     _area(info, dict(cap.areas).get(change.station, CapArea(change.station)))
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from edge.bundles import open_bundles
 from edge.check_broker import try_broker
+from edge.check_remote import check_remote
+from edge.check_second import check_second_path
 from edge.counters import read_counters
 from edge.errors import ConfigError
 from edge.finding import Finding
@@ -28,7 +30,7 @@ MIN_FREE_MB = 64
 def check(
     config_path: Path, *, listen_s: float = 3.0, broker_wait_s: float = 5.0
 ) -> Iterator[Finding]:
-    """Look at configuration, runtimes, bundles, ports, disk and broker."""
+    """Look at configuration, runtimes, bundles, ports, disk, broker, and the second path."""
     from edge.config import load_config
 
     try:
@@ -49,6 +51,8 @@ def check(
     yield from _capture(config)
     for broker in config.mqtt.brokers:
         yield try_broker(config, broker, broker_wait_s)
+    yield from check_remote(config, config_path)
+    yield from check_second_path(config)
 
 
 def _runtimes() -> Finding:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,12 @@ from edge.health import Accounts, Latency, account_values, health_values, signat
 from edge.message import HEALTH, Message, alarm_messages, to_json
 from edge.metrics import Metrics
 from edge.outbox_alarm import outbox_alarms
+from edge.outbox_held import AWAY_GATHER_MS, AWAY_HOLD_MS, HOLD_MS
 from edge.publish import PUBLISHED, Publisher
 from edge.relay import Relay
 from edge.second_path import STATE as SECOND
 from edge.second_path import SecondPath
+from edge.state_pieces import cut, join
 from edge.station import UNUSABLE
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ class Desk:
         self.alarms = 0
 
     def _restore(self) -> None:
-        saved = self.outbox.load_state(_PIPELINE)
-        if saved is None:
-            return
         try:
-            notes = self._pipeline.restore(json.loads(saved), time.time_ns() // 1_000_000)
+            saved = join(_PIPELINE, self.outbox.load_state)
+            if saved is None:
+                return
+            notes = self._pipeline.restore(saved, time.time_ns() // 1_000_000)
         except UNUSABLE as error:
             notes = [f"the saved state cannot be used ({error!r}); models warm up anew"]
         for note in notes:
@@ -121,14 +122,20 @@ class Desk:
             gathered = self.batch.flush(self._pipeline.stations, now_ms)
             self.put([*gathered, *self.publisher.flush(now_ms)])
 
-    def put(self, messages: list[Message], state: dict[str, bytes] | None = None) -> None:
-        """Store messages and state."""
-        if (messages or state) and not self.outbox.put(messages, state):
-            log.error("disk: %s", self.outbox.notes[-1] if self.outbox.notes else "full")
+    def gather_ms(self, every_ms: int) -> int:
+        """Say how long rows are gathered now, if ``every_ms`` is asked for."""
+        return every_ms if self.relay.connected else max(every_ms, AWAY_GATHER_MS)
+
+    def put(self, messages: list[Message], state: dict[str, bytes] | None = None) -> bool:
+        """Store messages and state; whether the disk took all."""
+        if not (messages or state) or self.outbox.put(messages, state):
+            return True
+        log.error("disk: %s", self.outbox.notes[-1] if self.outbox.notes else "full")
+        return False
 
     def state(self) -> dict[str, bytes]:
         """Return all that must outlive this program."""
-        found = {_PIPELINE: to_json(self._pipeline.snapshot())}
+        found = cut(_PIPELINE, self._pipeline.snapshot())
         return found | self.publisher.state() | self.second.state()
 
     def health(self, now_ms: int, more: More) -> Message:
@@ -157,9 +164,9 @@ class Desk:
         """Let go out what may, and tell the log."""
         told = outbox_alarms(self.outbox, self._prefix, self._config.name, now_ms)
         self.put(told)
-        self.outbox.settle()
+        self.outbox.settle(HOLD_MS if self.relay.connected else AWAY_HOLD_MS)
         self.relay.pump()
-        if self.second.look(now_ms, self.relay.health().connected):
+        if self.second.look(now_ms, self.relay.connected):
             self.put([], self.second.state())
         self.metrics.look(now_ms, lambda: self.health(now_ms, more).payload)
         self._report()

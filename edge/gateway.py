@@ -6,9 +6,12 @@ import gc
 import logging
 import selectors
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge.bundles import open_bundles, signed_counters, told
+from edge.bundle_fallback import Armed, arm, revert
+from edge.bundles import signed_counters, told
+from edge.config import INDEX
 from edge.counters import keep_counters
 from edge.desk import Desk
 from edge.errors import TalusError
@@ -21,6 +24,7 @@ from edge.pipeline import Pipeline
 from edge.recorder import Recorder
 from edge.remote import Remote
 from edge.wall_clock import WallClock
+from edge.watchdog import Watchdog
 from firmware_bridge.lock import hold
 from firmware_bridge.reading import ROW_REASONS, Dropped, Reading
 
@@ -40,13 +44,14 @@ class Gateway:
     """One gateway. ``run`` returns when ``stop`` says so."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
         self._clock = WallClock()
         if not (lock := hold(config.data_dir)):
             raise TalusError(f"gateway.data_dir: {config.data_dir} is in use by another talus run")
         self._lock = lock
         outbox = Outbox(config.data_dir, config.outbox_max_bytes, config.outbox_max_days)
-        opened = open_bundles(config)
+        self._armed = arm(config)
+        self.config = config = self._armed.config
+        opened = self._armed.opened
         self.pipeline = Pipeline(config, opened)
         for urgency, line in told(config, opened):
             log.log(urgency, "%s", line)
@@ -58,6 +63,7 @@ class Gateway:
         self._recorder = Recorder(config.data_dir / config.capture if config.capture else None)
         self.maintenance = Maintenance(config.data_dir, {port.name for port in config.ports})
         self._orders = Remote(config, self.desk.relay, outbox)
+        self._watchdog = Watchdog(self.pipeline.stations.values(), config.data_dir)
         self._due = dict.fromkeys(("telemetry", "health", "snapshot"), 0.0)
 
     def now_ms(self) -> int:
@@ -79,14 +85,32 @@ class Gateway:
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until ``stop`` is true, then leave in order."""
         self.desk.start(self.now_ms())
+        self._tell_fallback(self._armed)
         # What stands now stays: the collector need not walk through it at every turn.
         gc.collect()
         gc.freeze()
+        self._watchdog.ready()
         try:
             while not stop():
                 self.turn()
+                self._watchdog.look(self.intakes, self.desk.outbox, self._words)
         finally:
+            self._watchdog.stopping()
             self._close()
+
+    def _tell_fallback(self, armed: Armed) -> None:
+        """Tell of bundles that gave way to others, and let it stay so."""
+        if not armed.gave_way:
+            return
+        now_ms = self.now_ms()
+        self.desk.commit(
+            replace(self.pipeline.stations[name].alarm.note(now_ms, words), kind="bundle")
+            for name, words in armed.gave_way.items()
+        )
+        try:
+            revert(armed)
+        except OSError as error:
+            log.error("%s: %s: the next start will try that bundle again", INDEX, error)
 
     def turn(self) -> None:
         """Go round once: read what is there, then do what is due."""
@@ -119,14 +143,15 @@ class Gateway:
         desk = self.desk
         # Asked only while something waits: else a lone reading would wait for the next turn of it.
         if not desk.batch.empty and (
-            desk.batch.full or self._is_due("telemetry", self._orders.telemetry_every_ms)
+            desk.batch.full
+            or self._is_due("telemetry", desk.gather_ms(self._orders.telemetry_every_ms))
         ):
             desk.flush(now_ms)
         if self._is_due("health", self.config.health_every_ms):
             desk.outbox.mend()
             desk.put([desk.health(now_ms, self._values)])
         if self._is_due("snapshot", self.config.snapshot_every_ms):
-            desk.put([], desk.state())
+            self._watchdog.saved(taken=desk.put([], desk.state()))
 
     def _maintain(self, now_ms: int) -> None:
         """Let go of ports whose nodes are being updated, take them again, and say so."""
@@ -167,11 +192,13 @@ class Gateway:
     def _receive(self, intake: Intake) -> None:
         data = intake.read()
         if not data:
+            self._watchdog.read(intake.name, taken=False)
             return
         began = time.perf_counter()
         now_ms = self.now_ms()
         self._recorder.write(now_ms, intake.name, data)
         readings = self._take_items(intake, intake.driver.receive(data, now_ms), now_ms)
+        self._watchdog.read(intake.name, taken=True)
         if readings:
             self.desk.latency.add((time.perf_counter() - began) * 1e6 / readings)
         if intake.is_gibberish(len(data), readings):
@@ -187,7 +214,9 @@ class Gateway:
                     self.desk.drop(item.source, item.reason, item.detail)
             else:
                 readings += 1
-                self.desk.take(self.pipeline.receive(item), item.source, item.received_ms)
+                outcome = self.pipeline.receive(item)
+                self.desk.take(outcome, item.source, item.received_ms)
+                self._watchdog.took(outcome)
                 intake.latest_ms = now_ms
         return readings
 
@@ -200,6 +229,14 @@ class Gateway:
         ports = {i.name: link_values(i.driver.health(), i.state, i.latest_ms) for i in self.intakes}
         state = self._recorder.state
         return {"ports": ports, "capture": state, "remote": self._orders.values()}
+
+    def _words(self) -> str:
+        """Say in a line how things stand, for `systemctl status`."""
+        ports = sum(intake.port.is_open for intake in self.intakes)
+        broker = "on" if self.desk.relay.health().connected else "away"
+        waiting = f"{self.desk.outbox.messages} messages wait, broker {broker}"
+        readings = self.desk.accounts.readings_in
+        return f"{ports} of {len(self.intakes)} ports open, {readings} readings, {waiting}"
 
     def _close(self) -> None:
         now_ms = self.now_ms()

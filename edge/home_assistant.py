@@ -1,7 +1,7 @@
 """Home Assistant MQTT discovery: a device a station, that reads the gateway's own JSON.
 
 Retained under ``<discovery prefix>/<component>/<gateway>/<object>/config``. Nothing else is
-published for it but the state of each station at the start; values come with the telemetry.
+published for it; values come with the telemetry.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edge.parse_channels import ChannelConfig
     from edge.parse_station import StationConfig
 
+PREFIX = "homeassistant"
+COMPONENTS = ("sensor", "binary_sensor")
 _UNITS = {"degC": "°C", "deg": "°", "m3/m3": "m³/m³", "ohm": "Ω", "raw": "", "1": ""}
 _CLASSES = {
     "degC": "temperature", "V": "voltage", "Hz": "frequency", "kPa": "pressure",
@@ -138,12 +140,12 @@ def _message(
         "origin": {"name": "Talus", "sw_version": __version__},
         "qos": 1,
     }
-    place = f"{component}/{_in_topic(config.name)}/{_in_topic('/'.join(parts))}"
+    place = f"{component}/{in_topic(config.name)}/{in_topic('/'.join(parts))}"
     topic = f"{config.publish.home_assistant}/{place}/config"
     return Message(topic, to_json(values | own), HEALTH, retain=True)
 
 
-def _in_topic(name: str) -> str:
+def in_topic(name: str) -> str:
     """Return a name of letters, digits, '_' and '-' alone; two names never become one."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     """Run any of them."""
     from edge.config import load_config
     from edge.order_box import await_reply, put_order
+    from edge.owner import as_owner
 
     config = load_config(args.config)
     what = "acknowledge" if args.command == "ack" else args.command
@@ -89,10 +90,11 @@ def run(args: argparse.Namespace) -> int:
     )
     try:
         decode_order(encode_order(order))
-        put_order(config.data_dir, order)
+        with as_owner(config.data_dir):
+            put_order(config.data_dir, order)
+            reply = await_reply(config.data_dir, order, PATIENCE_S)
     except (OrderError, OSError) as error:
         raise TalusError(f"{error}") from error
-    reply = await_reply(config.data_dir, order, PATIENCE_S)
     if reply is None:
         print(f"no answer in {PATIENCE_S:g} s: is talus run at work? The order goes on waiting in "
               f"{config.data_dir}/orders", file=sys.stderr)  # fmt: skip

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from edge.database import is_broken, is_damage, set_aside
@@ -23,6 +22,7 @@ from edge.outbox_held import HOLD_MS, Held, Stored
 from edge.outbox_reserve import Reserve
 from edge.outbox_salvage import salvage
 from edge.outbox_store import Store
+from edge.outbox_unsaved import Unsaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Outbox", "Stored"]
 
 State: TypeAlias = bytes
-MAX_UNSAVED = 1000
-"""Alarms held in memory at most while the disk takes nothing at all."""
 
 
 class Outbox:
@@ -50,7 +48,6 @@ class Outbox:
         self._clock = clock
         self._began_s = clock()
         self.notes: list[str] = []
-        self.lost_alarms = 0
         self.quarantined = ""
         """Damage that is not told yet; the gateway raises an alarm about it."""
         self.disk = DiskUse(clock)
@@ -58,7 +55,7 @@ class Outbox:
         self.lost = self._bounds.lost
         """Readings given up, by reason."""
         self._reserve = Reserve(folder / "reserve", self.note)
-        self._unsaved: deque[Stored] = deque(maxlen=MAX_UNSAVED)
+        self._unsaved = Unsaved()
         self._held = Held()
         self._out: frozenset[int] = frozenset()  # on the air: left alone by the bounds
         self._owed = 0  # readings delivered that no done() has returned yet
@@ -115,6 +112,11 @@ class Outbox:
         """Alarms that wait in memory because the disk takes nothing."""
         return len(self._unsaved)
 
+    @property
+    def lost_alarms(self) -> int:
+        """Alarms for which there was not even memory."""
+        return self._unsaved.lost
+
     def _now_ms(self) -> int:
         """How long this outbox has run, over all starts."""
         return self._base_ms + round((self._clock() - self._began_s) * 1000)
@@ -157,10 +159,10 @@ class Outbox:
         self._try(lambda: found.append(self._store.has_retained(message.topic)))
         return any(found)
 
-    def settle(self) -> None:
+    def settle(self, hold_ms: int = HOLD_MS) -> None:
         """Write down what was held for its time, and keep to the bounds: called at every turn."""
         now_ms, oldest_ms = self._now_ms(), self._held.oldest_ms
-        if oldest_ms is not None and now_ms - oldest_ms >= HOLD_MS:
+        if oldest_ms is not None and now_ms - oldest_ms >= hold_ms:
             self.flush()
         self._try(lambda: self._bounds.look(self._store, self._out, now_ms))
 
@@ -190,19 +192,18 @@ class Outbox:
         if alarms:
             self._reserve.give()
             if not (self._save(alarms, state) or self._save(alarms, {})):
-                for stored in alarms:
-                    self.lost_alarms += len(self._unsaved) == MAX_UNSAVED
-                    self._unsaved.append(stored)
+                self._unsaved.add(alarms)
         return False
 
     def _reserve_stands(self) -> bool:
         """Whether the reserve is there, or could be filled now."""
-        return self._reserve.stands or (not self._unsaved and self._reserve.refill())
+        return self._reserve.stands or (not len(self._unsaved) and self._reserve.refill())
 
     def _save(self, wanted: list[Stored], state: dict[str, State]) -> bool:
         """Store these, after the alarms that wait in memory: their order is kept."""
+        rest = self._unsaved
         for _ in range(2):
-            if self._try(lambda: self._store.save([*self._unsaved, *wanted], state)):
+            if self._try(lambda: self._store.save([*rest.waiting, *wanted], state, rest.left)):
                 self._unsaved.clear()
                 return True
             self._store.reuse_log()
@@ -222,10 +223,6 @@ class Outbox:
             self._last_id = max(self._last_id, self._store.last_id)
             self._bounds.lose("outbox_damaged", 0, max(0, rows - self._store.rows))
 
-    def _damaged(self, what: str) -> None:
-        self.note(text := f"{self.path}: {what}")
-        self.quarantined = text
-
     def note(self, text: str) -> None:
         """Keep one line for the log; the same line in a row is kept once."""
         if not self.notes or self.notes[-1] != text:
@@ -240,7 +237,7 @@ class Outbox:
         found = self._held.all()
         if self._store.messages:
             found += self._due_on_disk(limit, flying, max_bytes)
-        found += self._unsaved  # younger than alarms on disk: a state must not be overtaken
+        found += self._unsaved.waiting  # younger than alarms on disk: a state must not be overtaken
         found.sort(key=lambda stored: (stored.message.priority, stored.id))
         chosen: list[Stored] = []
         for stored in (each for each in found if each.id not in flying):
@@ -257,13 +254,14 @@ class Outbox:
         found, spoilt = read[0] if read else ([], [])  # a disk may give nothing back
         if spoilt and (rows := self._remove(spoilt)) is not None:
             self._bounds.lose("outbox_damaged", len(spoilt), rows)
-            self._damaged(f"{len(spoilt)} messages cannot be read any more")
+            self.quarantined = f"{self.path}: {len(spoilt)} messages cannot be read any more"
+            self.note(self.quarantined)
         return found
 
     def done(self, ids: Iterable[int]) -> int | None:
         """Let go of what the broker has acknowledged; returns its readings, None if it cannot."""
         gone = frozenset(ids)
-        self._unsaved = deque((s for s in self._unsaved if s.id not in gone), MAX_UNSAVED)
+        self._unsaved.done(gone)
         on_disk = [each for each in gone if not self._held.has(each)]
         self._owed += self._held.remove(gone)
         if on_disk and self._store.messages:
@@ -296,4 +294,6 @@ class Outbox:
     def close(self) -> None:
         """Write down what is held, and close the database."""
         self.flush()
+        if self._unsaved:
+            self._save([], {})
         self._store.close()

@@ -28,6 +28,8 @@ IDS_A_RUN = 2**32
 """Ids set apart at each start: one that never came to disk is not used again either."""
 PACK_FROM = 256
 """Telemetry of so many bytes and more is compressed."""
+PADS = (4096, 1024)
+"""States larger than one of these are stored in multiples of it."""
 MAX_UNPACKED = 64 * 1024 * 1024
 _COLUMNS = "id, topic, payload, priority, retain, rows, label, put_ms, packed, crc"
 
@@ -78,17 +80,27 @@ class Store:
             raise
         self._disk.commits += flushed
 
-    def save(self, messages: Iterable[Stored], states: Mapping[str, bytes]) -> None:
-        """Store messages, and states as they are now, together."""
+    def save(
+        self,
+        messages: Iterable[Stored],
+        states: Mapping[str, bytes],
+        left: Iterable[Message] = (),
+    ) -> None:
+        """Store messages, and states as they are now, together.
+
+        ``left``: alarms that have left already, for the journal alone.
+        """
         new = {name: v for name, v in states.items() if self._written.get(name) != v}
-        wanted = list(messages)
-        if not (new or wanted):
+        wanted, written = list(messages), list(left)
+        if not (new or wanted or written):
             return
         with self._transaction():
+            for message in written:
+                self._write_down(message)
             for stored in wanted:
                 self._insert(stored)
             for name, value in new.items():
-                packed = zlib.compress(value, 1)
+                packed = _padded(zlib.compress(value, 1))
                 # Updated in its place, as the index of names is then left as it is.
                 query = "UPDATE state SET value = ?, packed = 1 WHERE name = ?"
                 if not self._db.execute(query, (packed, name)).rowcount:
@@ -249,8 +261,14 @@ def _pack(message: Message) -> tuple[bytes, int]:
     return payload, 0
 
 
+def _padded(packed: bytes) -> bytes:
+    """Fill up a state: one that is as long as before is written over, page by page."""
+    pad = next((pad for pad in PADS if len(packed) > pad), 1)
+    return packed + bytes(-len(packed) % pad)
+
+
 def unzip(packed: bytes) -> bytes | None:
-    """Decompress what was written here, None where it was not."""
+    """Decompress what was written here, None where it was not; what stands behind it is padding."""
     unpacking = zlib.decompressobj()
     try:
         data = unpacking.decompress(packed, MAX_UNPACKED)

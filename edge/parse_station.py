@@ -52,6 +52,10 @@ class StationConfig:
     decision: Decision = NO_RULES
     site: tuple[SiteChannel, ...] = ()
     rain: RainConfig = NO_RAIN
+    fallback: tuple[str, ...] = ()
+    """Bundles to be taken, in that order, where ``bundle`` came over MQTT and does not hold."""
+    passed_over: tuple[str, ...] = ()
+    """Why bundles that came over MQTT are not taken."""
 
     @property
     def plans(self) -> tuple[ChannelPlan, ...]:

@@ -1,4 +1,4 @@
-"""What a gateway publishes beside its own messages, where [publish] asks for it.
+"""What a gateway publishes beside its own messages: what stands at the start, and [publish].
 
 Everything leaves through the outbox; what later messages depend on is stored with them.
 """
@@ -29,7 +29,7 @@ _UNUSABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class Publisher:
-    """The further messages of one gateway; without [publish] it does nothing."""
+    """The further messages of one gateway; without [publish] it says what stands, once."""
 
     def __init__(self, config: Config, prefix: str, saved: bytes | None = None) -> None:
         self._config = config
@@ -54,15 +54,16 @@ class Publisher:
             self._restore(saved)
 
     def birth(self, stations: Mapping[str, Station], now_ms: int) -> list[Message]:
-        """Return what is to be said once, at the start."""
+        """Return what is to be said once, at the start: also the level that stands.
+
+        Whoever comes to the broker before anything changes would find none, or an older one.
+        """
         wanted: list[Message] = []
         if self._config.publish.home_assistant:
             wanted = home_assistant.discovery(self._config, self._prefix)
         gone = home_assistant.withdrawn(self._discovered, wanted)
         self._discovered = [message.topic for message in wanted]
-        if wanted:  # it shows what stands before anything changes
-            wanted += [self._standing(station, now_ms) for station in stations.values()]
-        return gone + wanted
+        return gone + wanted + [self._standing(station, now_ms) for station in stations.values()]
 
     def _standing(self, station: Station, now_ms: int) -> Message:
         alarm = station.alarm

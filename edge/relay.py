@@ -59,6 +59,8 @@ class Relay:
         self._began_s = self._connected_s = time.monotonic()
         self._looked_s = 0.0
         self._leaving_s = 0.0
+        self._parted = ""
+        """What is said of the end that we make ourselves."""
         self.published_messages = 0
         self.published_rows = 0
         self.log: list[str] = []
@@ -192,7 +194,9 @@ class Relay:
 
     def _ended(self, event: Event) -> None:
         link, words = event.link, event.value or "no answer in time: is this an MQTT broker?"
-        if self._link is not None:
+        if self._link is not None and self._parted:
+            self._lose(self._parted)
+        elif self._link is not None:
             self._lose(f"lost the connection to {link.broker.where}: {words}")
         elif not (link.was_connected or link.was_refused):  # else it is said already why
             self._say(f"no connection to {link.broker.where}: {words}")
@@ -224,10 +228,15 @@ class Relay:
             self._route.leave(now_s)
             self._lose("on the way back to the preferred broker")
 
+    @property
+    def connected(self) -> bool:
+        """Whether a broker takes what is sent now."""
+        return self._link is not None
+
     def health(self) -> RelayHealth:
         """Give the state of the connection."""
         return RelayHealth(
-            self._link is not None,
+            self.connected,
             self._reason,
             self._connections,
             self.published_messages,
@@ -258,9 +267,11 @@ class Relay:
                 self.pump()
                 time.sleep(0.002)
             if self._link is not None and not self._birth.waits:
+                self._parted = "left in order"
                 link.leave()
                 link.join(wait_s)
         self.pump()
+        self._parted = self._parted or "left without a goodbye: the last will says offline"
         if self._route.link is not None:  # no DISCONNECT: the broker would forget the will
             self._route.cut(time.monotonic())
             self._route.link.join(wait_s)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = ("alarm", "state", "health", "telemetry", "status", "forecast")
+NAMES = ("alarm", "state", "health", "telemetry", "status", "forecast", "reply", "command")
 _EXAMPLES = """\
 examples:
   talus schemas                      the messages that there are, and their formats
@@ -18,7 +18,8 @@ examples:
   talus schemas alarm > alarm.schema.json
 
 A message says its `format`. The number rises when a field goes or means something else; new
-fields may come at any time, and receivers leave alone what they do not know.
+fields may come at any time, and receivers leave alone what they do not know. A command is signed
+whole, and a gateway refuses one with a field that it does not know.
 """
 
 
@@ -36,6 +37,11 @@ def load_schema(name: str) -> dict[str, Any]:
     return dict(json.loads(_text(name)))
 
 
+def format_of(schema: dict[str, Any]) -> int:
+    """Return the format that a schema is of; a command does not bear it."""
+    return int(schema["properties"].get("format", {}).get("const") or schema["x-format"])
+
+
 def run_schemas(args: argparse.Namespace) -> int:
     """Run ``talus schemas``; returns its exit code."""
     if args.name:
@@ -43,7 +49,7 @@ def run_schemas(args: argparse.Namespace) -> int:
         return 0
     for name in NAMES:
         schema = load_schema(name)
-        known = schema["properties"]["format"]["const"]
+        known = format_of(schema)
         print(f"{name:10} format {known}  {schema['x-topic']:36} {schema['title']}")
     return 0
 

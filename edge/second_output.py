@@ -33,7 +33,7 @@ class Output:
 
     def start(self, notice: Notice, now_ms: int) -> str:
         """Start the program for an alarm; gives why that failed, "" if it did not."""
-        wrong = _wrong(Path(self.config.command[0]))
+        wrong = wrong_program(Path(self.config.command[0]))
         if wrong:
             return wrong
         try:
@@ -100,7 +100,7 @@ class Output:
         self._process = self.running = None
 
 
-def _wrong(program: Path) -> str:
+def wrong_program(program: Path) -> str:
     """Say why a program is not run."""
     try:
         mode = program.stat().st_mode

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge.parse_publish import SensorThingsConfig
     from edge.pipeline import Row
 
+ROOT = "v1.1"
 _LAST_MS = 253_402_300_799_000
 
 

@@ -29,6 +29,11 @@ COMMANDS = (
     "calibrate",
     "broker",
     "command",
+    "deb",
+    "provision",
+    "image",
+    "enrol",
+    "wheelhouse",
     "demo_bundle",
 )
 _EXAMPLES = """\

@@ -10,26 +10,41 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from hypothesis import HealthCheck, settings
 from paho.mqtt.enums import CallbackAPIVersion
 
 import edge
 from export.local_broker import Mosquitto, mosquitto_path
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A busy machine is no failure: this finds what hangs, not what waits for its turn.
+settings.register_profile(
+    "talus", deadline=timedelta(seconds=30), suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("talus")
+_LONGEST = (
+    "test_export_models", "test_export_train", "test_demo_bundle", "test_export_quantize",
+    "test_export_calibrate_command", "test_export_precision", "test_users_history",
+)  # fmt: skip
+"""The files that compute most, by how long they take; those that wait for brokers come after."""
 _TOOLS = {
     "cc": "C counterpart of TW1",
     "clang": "its fuzzing, and it under a second compiler",
     "arm-none-eabi-gcc": "its size, the node for Cortex-M3",
     "qemu-system-arm": "that node against the gateway's port",
     "avr-gcc": "the sketch for Arduino",
+    "mcopy": "boot partitions of cards (mtools)",
+    "mkfs.vfat": "images and cards (dosfstools)",
+    "debugfs": "what images hold (e2fsprogs)",
     "promtool": "the metrics by Prometheus' own parser",
 }
 
@@ -49,12 +64,27 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that at the end no process is at one alone."""
+    rank = {name: i for i, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def wheel_under_test() -> None:
     """With TALUS_WHEEL set, what is imported is the wheel and not the checkout."""
     wheel = os.environ.get("TALUS_WHEEL")
     if wheel:
         assert Path(edge.__file__).is_relative_to(wheel)
+
+
+def _values(payload: bytes) -> dict[str, Any]:
+    """What a message says; of one that is no JSON object (CAP, a withdrawal) its text."""
+    try:
+        values = json.loads(payload)
+    except ValueError:
+        values = None
+    return values if isinstance(values, dict) else {"text": payload.decode("utf-8", "replace")}
 
 
 class Room:
@@ -83,7 +113,7 @@ class Room:
                 message = self._inbox.get(timeout=0.1)
             except queue.Empty:
                 continue
-            values = json.loads(message.payload)
+            values = _values(message.payload)
             self.messages.append((message.topic, values, bool(message.retain)))
             if "id" in values:
                 self.raw[message.topic + values["id"]] = message.payload
@@ -93,7 +123,7 @@ class Room:
         found: dict[str, dict[str, Any]] = {}
         for topic, values, _ in self.messages:
             if topic.rsplit("/", 1)[1] == kind:
-                found.setdefault(values.get("id", str(len(found))), values)
+                found.setdefault(values.get("id", f"no id {len(found)}"), values)
         return list(found.values())
 
     def rows(self) -> int:

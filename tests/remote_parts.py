@@ -10,9 +10,13 @@ from typing import Any
 
 import tiny_bundle
 
+from edge.bundle import Bundle
+from edge.bundles import open_bundles
 from edge.config import load_config
 from edge.outbox import Outbox
+from edge.parse_remote import RemoteConfig
 from edge.remote import Remote
+from edge.remote_auth import WINDOW_MS, load_nonces
 from export.command_sign import chunks, make_command
 from export.secret_key import SecretKey, make_key
 from export.signing import sign_bundle
@@ -127,3 +131,38 @@ def bundle_chunks(folder: Path, name: str = "next") -> Iterator[dict[str, Any]]:
     files = sorted(folder.iterdir(), key=lambda p: (not p.name.startswith("manifest"), p.name))
     for path in files:
         yield from chunks(name, path)
+
+
+def watched(side: Side, station: str = "slope") -> str:
+    """What the next start would arm."""
+    found = open_bundles(load_config(side.folder / "gateway.toml"))[station]
+    return found.manifest.label if isinstance(found, Bundle) else found
+
+
+def staged(side: Side) -> list[str]:
+    folder = side.config.data_dir / "bundles"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.exists() else []
+
+
+NOW_MS = 1_700_000_000_000
+SAMPLES = {
+    "acknowledge": {"station": "slope", "why": "seen"},
+    "shelve": {"station": "slope", "rule": "models", "until_ms": NOW_MS, "why": "digging"},
+    "drill": {"station": "slope", "level": 2},
+    "rezero": {"station": "slope", "channel": "crack"},
+    "health_now": {},
+    "telemetry_rate": {"every_ms": 1000, "until_ms": NOW_MS},
+    "backfill": {"from_ms": 0, "to_ms": 1000},
+    "install_bundle": {"bundle": "b", "name": "a.onnx", "index": 0, "total": 1,
+                       "sha256": "a" * 64, "data": "AAAA"},
+    "commit_bundle": {"station": "slope", "bundle": "b"},
+}  # fmt: skip
+KEYS = RemoteConfig((KEY.public,))
+
+
+def values(what: str = "drill", **changed):
+    return {"id": "one", "gateway": "bluff", "who": "ana", "what": what} | SAMPLES[what] | changed
+
+
+def fresh(stored=None):
+    return load_nonces((stored or {}).get, NOW_MS - 10 * WINDOW_MS)

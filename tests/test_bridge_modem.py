@@ -1,62 +1,22 @@
-"""The modem's state machine against a simulated modem, in steps of time and on a real pty."""
+"""The modem's state machine against a simulated modem, in steps of time."""
 
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modem_line import NUMBER, Line
 
 from firmware_bridge.modem import Modem
 from firmware_bridge.modem_steps import Sms, SmsResult, Step
 from firmware_bridge.modem_words import MAX_TEXT, is_number, plain_text
-from firmware_bridge.port import Port, PortState
-from firmware_bridge.sim_modem import ModemPty, SimulatedModem
+from firmware_bridge.sim_modem import SimulatedModem
 
-NUMBER = "+436641234567"
 CHATTER = (
     b'\r\n+CMTI: "SM",3\r\nRING\r\n\r\n+CREG: 2,"00C3","01A2"\r\n+CREG: 2\r\n^RSSI: 21\r\nOK?\r\n'
 )
-
-
-class Line:
-    """A modem's state machine and a simulated one, joined: time passes where nothing is said."""
-
-    def __init__(self, simulated: SimulatedModem, pin: str = "", piece: int = 1000) -> None:
-        self.simulated = simulated
-        self.modem = Modem(pin, result_ms=60_000)
-        self.now_ms = 1_000_000
-        self.results: list[SmsResult] = []
-        self.written: list[bytes] = []
-        self._piece = piece
-        self.modem.opened(self.now_ms)
-
-    def hear(self, said: bytes) -> None:
-        for i in range(0, len(said), self._piece):
-            self.results += self.modem.receive(said[i : i + self._piece], self.now_ms)
-
-    def until(self, what, limit_ms: int = 200_000) -> None:
-        end_ms = self.now_ms + limit_ms
-        while not what():
-            assert self.now_ms < end_ms, (self.modem.step, self.modem.reason, self.written[-3:])
-            data = self.modem.write_next(self.now_ms)
-            if data:
-                self.written.append(data)
-                self.hear(self.simulated.receive(data))
-            else:
-                due_ms = self.modem.due_ms(self.now_ms)
-                assert due_ms is not None
-                self.now_ms = max(self.now_ms + 1, due_ms)
-                self.results += self.modem.receive(b"", self.now_ms)
-
-    def send(self, text: str = "TALUS slope: ALARM level 4", ref: str = "a") -> SmsResult:
-        self.until(lambda: self.modem.is_ready)
-        count = len(self.results)
-        assert self.modem.send(Sms(ref, NUMBER, text), self.now_ms)
-        self.until(lambda: len(self.results) > count)
-        return self.results[-1]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 1000])
@@ -269,38 +229,3 @@ def test_texts_and_numbers() -> None:
     assert is_number("0664123")
     for wrong in ("", "+", "12", '+43"\rAT', "+43 664 1", "1" * 16, "+43\n", "٣٣٣٣"):
         assert not is_number(wrong), wrong
-
-
-def test_on_a_pty_and_pulled_and_put_back(tmp_path) -> None:
-    link = tmp_path / "modem"
-    simulated = SimulatedModem(chatter=b"\r\nRING\r\n")
-    modem = Modem(result_ms=20_000)
-    port = Port(str(link), open_retry_ms=20, open_retry_max_ms=50)
-    results: list[SmsResult] = []
-
-    def until(what) -> None:
-        end = time.monotonic() + 30
-        while not what():
-            assert time.monotonic() < end, (modem.step, modem.reason, simulated.commands)
-            now_ms = time.time_ns() // 1_000_000
-            event = port.poll(now_ms)
-            if event is not None:
-                modem.opened(now_ms) if event.state is PortState.OPENED else modem.closed()
-            results.extend(modem.receive(port.read(), now_ms))
-            data = modem.write_next(now_ms) if port.is_open else b""
-            if data:
-                port.write(data)
-            time.sleep(0.002)
-
-    with ModemPty(simulated, link=link):
-        until(lambda: modem.is_ready)
-        modem.send(Sms("1", NUMBER, "before"), time.time_ns() // 1_000_000)
-        until(lambda: len(results) == 1)
-    until(lambda: modem.reason == "not there")
-    with ModemPty(simulated, link=link):
-        until(lambda: modem.is_ready)
-        modem.send(Sms("2", NUMBER, "after"), time.time_ns() // 1_000_000)
-        until(lambda: len(results) == 2)
-    assert [r.sent for r in results] == [True, True]
-    assert simulated.sent == [(NUMBER, "before"), (NUMBER, "after")]
-    port.close()

@@ -82,8 +82,8 @@ def test_a_device_that_vanishes_and_returns_is_back_within_two_seconds(tmp_path:
 
 
 def test_a_dead_device_costs_no_cpu(tmp_path: Path) -> None:
-    pty, port = Pty(), None
-    port = Port(pty.path)
+    # By a name of its own: the pty's number goes to whoever opens one next, another test even.
+    pty, port = Pty(tmp_path / "dev"), Port(str(tmp_path / "dev"))
     port.poll(0)
     pty.close()
     before = resource.getrusage(resource.RUSAGE_SELF)

@@ -103,17 +103,24 @@ def test_every_fault_at_every_moment_of_a_good_update(tmp_path: Path, slots: int
     assert struck > 150
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.sampled_from(sorted(IMAGES)),
-    st.sampled_from([1, 2]),
-    st.lists(
-        st.builds(Fault, st.sampled_from(CALL_FAULTS + LINE_FAULTS), st.integers(0, 40)),
-        min_size=2, max_size=4,
-    ),
+SEVERAL = st.lists(
+    st.builds(Fault, st.sampled_from(CALL_FAULTS + LINE_FAULTS), st.integers(0, 40)),
+    min_size=2, max_size=4,
 )  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(IMAGES)), st.sampled_from([1, 2]), SEVERAL)
 def test_several_faults_at_any_moments(tmp_path_factory, image, slots, faults) -> None:
     folder = tmp_path_factory.mktemp("double")
+    assert endure(IMAGES[image], slots, faults, folder).wrong == ""
+
+
+@pytest.mark.soak
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(IMAGES)), st.sampled_from([1, 2]), SEVERAL)
+def test_several_faults_in_thousands_of_updates(tmp_path_factory, image, slots, faults) -> None:
+    folder = tmp_path_factory.mktemp("soak")
     assert endure(IMAGES[image], slots, faults, folder).wrong == ""
 
 

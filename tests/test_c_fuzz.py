@@ -1,4 +1,4 @@
-"""scripts/fuzz finds nothing in a few seconds, and finds what is there."""
+"""scripts/fuzz finds nothing in a few seconds (in minutes: soak), and finds what is there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from c_link import loaded
 link_c = loaded()
 SCRIPT = Path(__file__).parent.parent / "scripts" / "fuzz"
 SECONDS = 6
+LONG = pytest.param(120, marks=pytest.mark.soak)
 
 
 def fuzzable(directory: Path) -> bool:
@@ -46,8 +47,9 @@ def fuzz(tmp_path: Path):
     return run
 
 
-def test_nothing_is_found(fuzz) -> None:
-    made = fuzz(link_c.C_DIR, SECONDS)
+@pytest.mark.parametrize("seconds", [SECONDS, LONG])
+def test_nothing_is_found(fuzz, seconds: int) -> None:
+    made = fuzz(link_c.C_DIR, seconds)
     assert made.returncode == 0, made.stderr
     assert "nothing found" in made.stdout
 

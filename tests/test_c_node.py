@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from c_link import NEEDS_CC, loaded
+from c_node import BOOT_ID, RECORDS, CNode, frames, request
+from c_steps import STEPS
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from firmware_bridge.commands import (
     ENTER_UPDATE,
@@ -29,84 +29,19 @@ from firmware_bridge.commands import (
     sync_request,
     update_request,
 )
-from firmware_bridge.framing import ACK_REQ, ERROR, RESPONSE, VERSION, Frame, FrameDecoder, encode
+from firmware_bridge.framing import ACK_REQ, ERROR, RESPONSE, Frame, encode
 from firmware_bridge.messages import (
     DATA,
     DATA_BATCH,
     DESCRIBE,
     HELLO,
-    STATS,
-    Description,
-    DType,
     decode_hello,
     decode_stats,
 )
-from firmware_bridge.reading import Channel, Quantity, Unit
-from firmware_bridge.sim_node import KEPT, SimulatedNode
+from firmware_bridge.sim_node import SimulatedNode
 
 pytestmark = NEEDS_CC
 link_c = loaded()
-DTYPES = (DType.I32, DType.I16, DType.U32, DType.F32)
-RECORDS = tuple(
-    Description(i, len(DTYPES), Channel(f"c{i}", Quantity.TILT, Unit.MRAD, -1e5, 1e5, 10), dtype, 0)
-    for i, dtype in enumerate(DTYPES)
-)
-BOOT_ID = 0x5EED0000
-
-
-class CNode:
-    """The C node, in a process of its own under ASan and UBSan."""
-
-    def __init__(self, program: Path) -> None:
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)  # fmt: skip
-
-    def put(self, *words: object) -> bytes:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        assert line, "the C node has died"
-        return bytes.fromhex(line)
-
-    def begin(self, boot: int = 0, index: int = 0, capacity: int = KEPT) -> bytes:
-        self.put("L", *(each.encode().hex() for each in RECORDS))
-        return self.put("B", boot, index, capacity)
-
-    def receive(self, data: bytes, now_us: int = 0, how: str = "R") -> bytes:
-        return self.put(how, now_us, data.hex() or "-")
-
-    def sample(self, row: tuple[float, ...], t_us: int, how: str = "V") -> bytes:
-        words = []
-        for value, dtype in zip(row, DTYPES, strict=True):
-            if math.isnan(value):
-                words.append("-")
-            elif dtype is DType.F32:
-                words.append(str(struct.unpack("<I", struct.pack("<f", value))[0]))
-            else:
-                words.append(str(int(value)))
-        return self.put(how, t_us, *words)
-
-    def ask(self, kind: int, payload: bytes = b"", seq: int = 1, now_us: int = 0) -> list[Frame]:
-        return frames(self.receive(request(kind, payload, seq), now_us))
-
-    def refusal(self, kind: int, payload: bytes = b"", seq: int = 1) -> int:
-        answer, *more = self.ask(kind, payload, seq)
-        assert not more
-        assert (answer.flags, answer.type, answer.seq) == (RESPONSE | ERROR, kind, seq)
-        (code,) = answer.payload
-        return code
-
-
-def request(kind: int, payload: bytes = b"", seq: int = 1, flags: int = ACK_REQ) -> bytes:
-    return encode(Frame(VERSION, flags, kind, seq, 0, payload))
-
-
-def frames(data: bytes) -> list[Frame]:
-    found = FrameDecoder().receive(data)
-    assert all(isinstance(item, Frame) for item in found)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -136,51 +71,7 @@ def sim() -> SimulatedNode:
     return SimulatedNode(RECORDS)
 
 
-SEQS = st.integers(0, 3)
-NUMBERS = st.one_of(st.just(math.nan), st.integers(-200, 200).map(float))
-ROWS = st.tuples(
-    NUMBERS,
-    NUMBERS,
-    st.one_of(st.just(math.nan), st.integers(0, 2**32 - 1).map(float)),
-    st.one_of(st.just(math.nan), st.floats(width=32, min_value=-1e6, max_value=1e6)),
-)
-KEYS = st.sampled_from([0, 1, 2, 3, 4, 5, 127])
-REQUESTS = st.one_of(
-    st.tuples(st.just(HELLO), st.just(b"")),
-    st.tuples(st.just(DESCRIBE), st.integers(0, 3).map(lambda i: bytes((i,)))),
-    st.tuples(st.just(SYNC), st.integers(0, 2**64 - 1).map(sync_request)),
-    st.tuples(st.just(PING), st.binary(max_size=244)),
-    st.tuples(st.just(GET_SET), KEYS.map(lambda key: Setting(key, None).encode())),
-    st.tuples(
-        st.just(GET_SET),
-        st.builds(lambda key, value: Setting(key, value, written=True).encode(), KEYS,
-                  st.one_of(st.integers(0, 9), st.sampled_from([255, 256, 10**6, 86_400_001]))),
-    ),
-    st.tuples(st.just(GET_SET), st.binary(max_size=8)).filter(lambda r: r[1][1:2] < b"\x80"),
-    st.tuples(st.just(REBOOT), st.integers(0, 3).map(lambda b: reboot_request(BOOT_ID + b))),
-    st.tuples(st.just(REBOOT), st.binary(max_size=6)),
-    st.tuples(st.just(ENTER_UPDATE), st.integers(0, 3).map(lambda b: update_request(BOOT_ID + b))),
-    st.tuples(st.just(RESEND), st.builds(lambda a, n: Span(a, (a + n) % 2**32).encode(),
-                                         st.integers(0, 40), st.integers(-2, 20))),
-    st.tuples(st.sampled_from([0x24, 0x7F, DATA, STATS]), st.binary(max_size=3)),
-)  # fmt: skip
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("ask"), REQUESTS, SEQS),
-        st.tuples(st.just("row"), ROWS),
-        st.tuples(st.just("rows"), st.lists(ROWS, min_size=1, max_size=12)),
-        st.tuples(
-            st.just("noise"), st.binary(min_size=1, max_size=8).filter(lambda b: b[0] != 255)
-        ),
-    ),
-    max_size=25,
-)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow,
-                                    HealthCheck.function_scoped_fixture])  # fmt: skip
-@given(STEPS)
-def test_it_sends_what_the_simulated_node_sends(process: CNode, steps: list[tuple]) -> None:
+def same_of_both(process: CNode, steps: list[tuple]) -> None:
     other = sim()
     process.put("N", 0)
     assert process.begin() == other.hello()
@@ -198,6 +89,21 @@ def test_it_sends_what_the_simulated_node_sends(process: CNode, steps: list[tupl
             for row in [step[1]] if step[0] == "row" else step[1]:
                 t_us += 10_000
                 assert process.sample(row, t_us) == b"".join(other.sample(row, t_us))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow,
+                                    HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(STEPS)
+def test_it_sends_what_the_simulated_node_sends(process: CNode, steps: list[tuple]) -> None:
+    same_of_both(process, steps)
+
+
+@pytest.mark.soak
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow,
+                                     HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(STEPS)
+def test_it_does_so_in_thousands_of_talks(process: CNode, steps: list[tuple]) -> None:
+    same_of_both(process, steps)
 
 
 def test_a_command_is_carried_out_once(node: CNode) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
+from edge.__main__ import main
 from edge.bench import demo_bundle
 from export.__main__ import main as export_main
 from export.demo import make_node, write_config
@@ -163,3 +166,27 @@ def test_generate_writes_what_replay_reads(tmp_path, failing: Path) -> None:
     arguments = ["--days", "9.9", "--seed", "7", "--failure-day", "10", "--out", str(out)]
     assert export_main(["generate", *arguments]) == 0
     assert out.read_bytes() == failing.read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as root, to become somebody else")
+def test_what_is_not_for_this_user_is_said_in_one_line(site: Path, tmp_path: Path) -> None:
+    main(["check", "--config", str(site)])  # what it loads that user may not be allowed to read
+    site.chmod(0o644)
+    (tmp_path / "talus-data").mkdir(mode=0o700, exist_ok=True)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    said = tmp_path / "said"
+    said.touch()
+    said.chmod(0o666)
+    child = os.fork()
+    if not child:  # the interpreter may be root's alone: no other program can be started
+        code = 99
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            with said.open("w", encoding="utf-8") as file, redirect_stderr(file):
+                code = main(["check", "--config", str(site)])
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert "sudo" in said.read_text(encoding="utf-8")

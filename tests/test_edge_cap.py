@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from cap_rules import TIME, text_of, wrong_in
+from cap_rules import TIME, text_of, wrong_by_dictionary, wrong_by_schema, wrong_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +67,27 @@ def told(cap: CapTopic, changes: list[AlarmChange]) -> list[bytes]:
 def test_the_check_finds_what_is_wrong(old: bytes, new: bytes) -> None:
     good = told(topic_of(), [change(3), change(4, 2)])[1]
     assert good.count(old) >= 1
-    assert wrong_in(good.replace(old, new))
+    assert wrong_by_dictionary(good.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"-00:00</sent>", b"Z</sent>"),
+        (b"<status>Test", b"<status>Testing"),
+        (b"<scope>Private</scope>", b""),
+        (b"<category>Geo</category>", b""),
+        (b"<event>", b"<headline>first</headline><event>"),
+        (b"<areaDesc>", b"<areadesc>"),
+        (b"emergency:cap:1.2", b"emergency:cap:1.1"),
+        (b"<certainty>Likely", b"<certainty>Very Likely"),
+        (b"</alert>", b""),
+    ],
+)
+def test_so_does_the_schema_of_the_standard(old: bytes, new: bytes) -> None:
+    good = told(topic_of(), [change(3), change(4, 2)])[1]
+    assert wrong_by_schema(good) == []
+    assert wrong_by_schema(good.replace(old, new))
 
 
 @pytest.mark.parametrize("level", range(1, 5))

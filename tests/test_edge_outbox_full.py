@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from edge import journal
 from edge.message import ALARM, HEALTH, TELEMETRY, Message
 from edge.outbox import Outbox
+from edge.outbox_unsaved import MAX_UNSAVED
 
 PLENTY = 10**9
 
@@ -158,6 +160,41 @@ def test_an_alarm_delivered_out_of_memory_is_done_with(disk, outbox) -> None:
     assert outbox.unsaved == 2
     outbox.done(youngest)
     assert outbox.unsaved == 0
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_an_alarm_that_left_out_of_memory_comes_to_the_journal_when_there_is_space(
+    disk, outbox, close: bool
+) -> None:
+    disk.fill()
+    fill_with_alarms(outbox)
+    outbox.put([Message("t/g/s/alarm", b'{"id":"s-1"}', ALARM, id="s-1")])
+    (last,) = (s.id for s in outbox.waiting(10**6, frozenset(), PLENTY) if s.message.id)
+    outbox.done([last])
+    outbox.mend()
+    assert journal.find(disk.data, "s-1") is None  # no space yet
+    disk.empty()
+    if close:
+        outbox.close()
+    else:
+        outbox.mend()
+    assert journal.find(disk.data, "s-1") == {"id": "s-1"}
+    again = Outbox(disk.data, PLENTY)
+    waiting = again.waiting(10**6, frozenset(), PLENTY)
+    assert [s for s in waiting if s.message.id] == []  # it is not sent again
+    again.close()
+
+
+def test_alarms_in_memory_and_those_that_left_are_bounded(disk, outbox) -> None:
+    disk.fill()
+    fill_with_alarms(outbox)
+    for n in range(2 * MAX_UNSAVED):
+        outbox.put([Message("t/g/s/alarm", b'{"n":%d}' % n, ALARM, id=f"s-{n}")])
+        outbox.done([max(s.id for s in outbox.waiting(10**6, frozenset(), PLENTY))])
+    assert (outbox.unsaved, outbox.lost_alarms) == (2, 0)
+    disk.empty()
+    outbox.mend()
+    assert len(journal.newest(disk.data, 10**6)) == MAX_UNSAVED
 
 
 def test_what_was_acknowledged_can_be_deleted_from_a_full_disk(disk, outbox) -> None:

@@ -69,4 +69,32 @@ def test_a_kill_breaks_no_chain_of_references_and_every_message_is_sound(
             kinds.add(kind)
             validator = Draft202012Validator(load_schema(kind))
             assert [e.message for e in validator.iter_errors(json.loads(message.payload))] == []
-    assert kinds == set(NAMES)
+    assert kinds == set(NAMES) - {"reply", "command"}
+
+
+def test_a_room_that_comes_late_sees_the_level_before_anything_changes(
+    tmp_path, broker, talus
+) -> None:
+    gateway = talus(write_config(tmp_path, "/dev/none", broker.port))  # nothing of [publish]
+    gateway.wait_log("broker: connected")
+    gateway.stop()
+    late = Listener(broker.port, "late")
+    late.until(lambda: late.under("/slope/state"))
+    (state,) = late.under("/slope/state")
+    values = json.loads(state.payload)
+    assert (state.retain, values["level"], values["level_name"]) == (True, 0, "normal")
+    assert list(Draft202012Validator(load_schema("state")).iter_errors(values)) == []
+    late.close()
+
+
+def test_the_room_takes_what_is_no_json_as_well(tmp_path, broker, room, talus) -> None:
+    node = make_node(1500.0)
+    config = write_config(tmp_path, node.device, broker.port)
+    with config.open("a", encoding="utf-8") as file:
+        file.write(WANTED)
+    gateway = talus(config)
+    with node:
+        room.wait(lambda: 4 in room.levels() and room.of("cap"))
+    gateway.stop()
+    for told in room.of("cap"):
+        assert wrong_in(told["text"].encode()) == []

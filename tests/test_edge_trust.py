@@ -22,12 +22,13 @@ from edge.counters import keep_counters, read_counters
 from edge.errors import BundleError, ConfigError
 from edge.gateway import Gateway
 from edge.trust import ANY_SIGNER, SIGNATURE_FILE, Trust
-from export.secret_key import SecretKey, make_key
+from export.secret_key import SecretKey
 from export.signing import sign_bundle
 from firmware_bridge.minisign import PublicKey
 
 ANY = RuntimeConfig(("onnxruntime",), "auto")
-KEY, OTHER = make_key(), make_key()
+# Fixed: they are in the names of tests, which every process that runs some must agree on.
+KEY, OTHER, THIRD = (SecretKey(bytes([n]) * 8, bytes([n]) * 32) for n in (1, 2, 3))
 TRUST = Trust((KEY.public,))
 
 
@@ -116,7 +117,7 @@ def test_the_signature_of_one_bundle_does_not_fit_another(tmp_path: Path) -> Non
     [
         ("keys = []", "trust.keys: one key, or two while one replaces the other; holds 0"),
         (keys(KEY.public, KEY.public), "trust.keys: holds the same key twice"),
-        (keys(KEY.public, OTHER.public, make_key().public), "holds 3"),
+        (keys(KEY.public, OTHER.public, THIRD.public), "holds 3"),
         ('keys = ["RWxx"]', "trust.keys[0]: 'RWxx...' is cut off or mistyped"),
         ('keys = "RW"', "trust.keys: must be a list"),
         ("keys = [1]", "trust.keys: must be a list of texts"),

@@ -81,11 +81,36 @@ def test_the_access_list_names_each_gateway_and_gives_it_its_own(made) -> None:
     for part in (made / "mosquitto" / "acl").read_text(encoding="utf-8").split("\nuser ")[1:]:
         name, *rules = part.strip().splitlines()
         users[name] = rules
+    own = ("status", "health", "reply", "alarm", "+/alarm", "+/state", "+/telemetry",
+           "+/forecast", "+/cap")  # fmt: skip
     assert users == {
-        "room": ["topic read talus/#", "topic write talus/+/command"],
-        "gw1": ["topic write talus/gw1/#", "topic read talus/gw1/command"],
-        "gw2": ["topic write talus/gw2/#", "topic read talus/gw2/command"],
-    }
+        "room": ["topic read talus/#", "topic write talus/+/command", "topic read homeassistant/#",
+                 "topic read v1.1/#"],
+    } | {
+        name: [
+            f"topic read talus/{name}/command",
+            *(f"topic write talus/{name}/{kind}" for kind in own),
+            f"topic write homeassistant/sensor/{name}/+/config",
+            f"topic write homeassistant/binary_sensor/{name}/+/config",
+        ]
+        for name in ("gw1", "gw2")
+    }  # fmt: skip
+
+
+def test_a_datastream_is_written_by_the_gateway_that_it_was_given_to_and_stays_so(made) -> None:
+    def acl() -> list[str]:
+        text = (made / "mosquitto" / "acl").read_text(encoding="utf-8")
+        return [line for part in text.split("\nuser ")[1:] if part.startswith("gw2")
+                for line in part.splitlines() if "v1.1" in line]  # fmt: skip
+
+    assert acl() == []
+    words = ("--renew", "--gateway", "gw2", "--datastream", "gw2=17", "--datastream", "gw2=rain-7")
+    assert broker(made, *words) == 0
+    assert broker(made, "--renew") == 0
+    assert acl() == [
+        "topic write v1.1/Datastreams(17)/Observations",
+        "topic write v1.1/Datastreams('rain-7')/Observations",
+    ]
 
 
 def test_the_broker_speaks_tls_alone(made) -> None:
@@ -134,6 +159,9 @@ def test_a_new_gateway_comes_to_the_others_and_leaves_them_alone(made) -> None:
     ([*HOST, "--gateway", "a", "--topic", "talus/#"], "--topic"),
     ([*HOST, "--gateway", "a", "--place", "etc"], "--place"),
     ([*HOST, "--gateway", "a", "--user", "x\ny"], "--user"),
+    ([*HOST, "--gateway", "a", "--datastream", "b=1"], "no such --gateway"),
+    ([*HOST, "--gateway", "a", "--datastream", "a=1)/#"], "a number, or a short text"),
+    ([*HOST, "--gateway", "a", "--datastream", "a"], "a number, or a short text"),
     ([*HOST, "--gateway", "a", "--days", "0"], "--days"),
     ([*HOST, "--gateway", "a", "--port", "0"], "--port"),
     (["--renew"], "no broker was made there"),

@@ -177,10 +177,12 @@ def test_a_journal_that_is_not_finished_is_not_begun_over(tmp_path: Path) -> Non
     made = parts(tmp_path, delay_ms=100)
     process = flash_parts.start(made.alone())
     _wait(lambda: made.journal.is_dir() and _phase(made) == "write")
+    process.send_signal(signal.SIGSTOP)  # it must not be done before the other has started
     second, said = flash(made.alone())
     assert second == 1
     assert "another talus-flash is at work here" in said
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     stopped, _ = process.communicate(timeout=60)
     assert process.returncode == 130, stopped
     assert "stopped" in stopped
@@ -260,12 +262,13 @@ def test_killed_at_any_moment_it_is_never_bricked_and_never_half_confirmed(
         journal = Journal.read(made.journal) if made.journal.is_dir() else None
         options = made.alone() if journal is None else made.resume()
     assert kills >= 3, said
-    assert process.returncode == (0 if image == "good" else 4), said
+    # Killed in two of its trials, a good image goes too, and that is said.
+    stays = image == "good" and "did not last in 2 test boots" not in said
+    assert process.returncode == (0 if stays else 4), said
     journal = Journal.read(made.journal)
     assert journal is not None
-    wanted = Outcome.CONFIRMED if image == "good" else Outcome.REVERTED
-    assert journal.state.outcome is wanted
-    assert runs(made.node) == (new if image == "good" else OLD)
+    assert journal.state.outcome is (Outcome.CONFIRMED if stays else Outcome.REVERTED)
+    assert runs(made.node) == (new if stays else OLD)
 
 
 _SEEN: dict[Path, int] = {}

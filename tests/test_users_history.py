@@ -92,7 +92,7 @@ def test_generate_refuses_a_failure_before_the_start(tmp_path, capsys) -> None:
 
 def test_ctrl_c_in_training_leaves_no_bundle_and_says_how_to_go_on(tmp_path) -> None:
     history = tmp_path / "history.csv"
-    write_csv(generate(30, seed=1), history)
+    write_csv(generate(16, seed=1), history)
     out = tmp_path / "out" / "bundle"
     out.parent.mkdir()
     command = [sys.executable, "-m", "export", "train", "--site", str(SITE)]

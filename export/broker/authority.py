@@ -43,7 +43,8 @@ class Authority:
         """Make a new CA."""
         now = now or datetime.now(timezone.utc)
         key = _new_key()
-        builder = _builder(name, name, key, now - BACKDATED, now + timedelta(days=CA_DAYS))
+        ends = now + timedelta(days=CA_DAYS)
+        builder = _builder(name, name, key.public_key(), now - BACKDATED, ends)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         builder = builder.add_extension(_usage(signs_certificates=True), True)
         return cls(_pair(key, builder.sign(key, hashes.SHA256())))
@@ -52,16 +53,21 @@ class Authority:
         """Sign a certificate for the broker under all its names and addresses."""
         names = [_alternative(host) for host in hosts]
         usage = ExtendedKeyUsageOID.SERVER_AUTH
-        return self._sign(str(names[0].value), days, now, usage, x509.SubjectAlternativeName(names))
+        return self._pair(str(names[0].value), days, now, usage, x509.SubjectAlternativeName(names))
 
     def client(self, name: str, days: int, now: datetime | None = None) -> Pair:
         """Sign a certificate for a gateway or the room; its name is the broker's user name.
 
         It holds for ``days`` from ``now``, which tests put into the past.
         """
-        return self._sign(name, days, now, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._pair(name, days, now, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
-    def _sign(
+    def certify(self, name: str, key: ec.EllipticCurvePublicKey, days: int) -> bytes:
+        """Sign a client's certificate for a key that was made elsewhere, and stays there."""
+        found = self._sign(name, key, days, None, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return found.public_bytes(serialization.Encoding.PEM)
+
+    def _pair(
         self,
         name: str,
         days: int,
@@ -69,10 +75,21 @@ class Authority:
         usage: x509.ObjectIdentifier,
         names: x509.SubjectAlternativeName | None,
     ) -> Pair:
+        key = _new_key()
+        return _pair(key, self._sign(name, key.public_key(), days, now, usage, names))
+
+    def _sign(
+        self,
+        name: str,
+        key: ec.EllipticCurvePublicKey,
+        days: int,
+        now: datetime | None,
+        usage: x509.ObjectIdentifier,
+        names: x509.SubjectAlternativeName | None,
+    ) -> x509.Certificate:
         now = now or datetime.now(timezone.utc)
         ours, secret = self._open()
         ends = min(now + timedelta(days=days), ours.not_valid_after_utc)
-        key = _new_key()
         issuer = str(ours.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
         builder = _builder(name, issuer, key, now - BACKDATED, ends)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
@@ -82,7 +99,7 @@ class Authority:
         builder = builder.add_extension(issued_by, False)
         if names is not None:
             builder = builder.add_extension(names, False)
-        return _pair(key, builder.sign(secret, hashes.SHA256()))
+        return builder.sign(secret, hashes.SHA256())
 
     def _open(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """Return certificate and key. Raises TalusError where they are not, or do not match."""
@@ -115,17 +132,17 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def _builder(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, begins: datetime, ends: datetime
+    name: str, issuer: str, key: ec.EllipticCurvePublicKey, begins: datetime, ends: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(ends)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import TalusError
 from export.broker.authority import Authority, Pair
-from export.broker.mosquitto import ROOM, acl_text, conf_text, snippet
+from export.broker.mosquitto import ENROL, ROOM, acl_text, conf_text, snippet
 from export.signing import put
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+_STREAM = re.compile(r"[0-9]{1,19}|'[A-Za-z0-9_.:-]{1,64}'")
 _PLAN = "broker.json"
 
 
@@ -36,6 +37,10 @@ class Plan:
     place: str
     """Where ``mosquitto/`` will stand on the broker."""
     gateways: tuple[str, ...]
+    enrol_port: int = 0
+    """Where gateways that have no certificate yet ask for one; 0: nowhere."""
+    datastreams: tuple[tuple[str, str], ...] = ()
+    """Of a SensorThings server: which gateway writes which, (gateway, id between the brackets)."""
 
 
 def make(out: Path, plan: Plan, days: int) -> None:
@@ -50,17 +55,49 @@ def make(out: Path, plan: Plan, days: int) -> None:
     _write(out, plan, authority, days, plan.gateways, everything=True)
 
 
-def renew(out: Path, more: Sequence[str], days: int) -> Plan:
-    """Sign anew with the CA that is there: the gateways named, or all and the broker itself."""
+def renew(
+    out: Path, more: Sequence[str], days: int, datastreams: tuple[tuple[str, str], ...] = ()
+) -> Plan:
+    """Sign anew with the CA that is there: the gateways named, or all and the broker itself.
+
+    ``datastreams`` come to those that are in the access list.
+    """
     plan = read_plan(out)
     names = tuple(more) or plan.gateways
     known = tuple(sorted({*plan.gateways, *names}))
-    plan = Plan(plan.hosts, plan.port, plan.topic, plan.user, plan.place, known)
+    streams = tuple(dict.fromkeys((*plan.datastreams, *datastreams)))
+    plan = replace(plan, gateways=known, datastreams=streams)
     _check(plan)
-    folder = out / "authority"
-    authority = Authority(Pair((folder / "ca.key").read_bytes(), (folder / "ca.crt").read_bytes()))
-    _write(out, plan, authority, days, names, everything=not more)
+    _write(out, plan, open_authority(out), days, names, everything=not more)
     return plan
+
+
+def open_authority(out: Path) -> Authority:
+    """Read the CA of a broker's folder. Raises OSError."""
+    folder = out / "authority"
+    return Authority(Pair((folder / "ca.key").read_bytes(), (folder / "ca.crt").read_bytes()))
+
+
+def admit(out: Path, gateway: str, enrol_port: int, days: int) -> tuple[Plan, bool]:
+    """Let a gateway ask for its certificate: access list, and the listener if there is none yet.
+
+    Returns the plan, and whether the broker must be started again for a new listener.
+    """
+    before = read_plan(out)
+    known = tuple(sorted({*before.gateways, gateway}))
+    plan = replace(before, gateways=known, enrol_port=enrol_port or before.enrol_port or 8884)
+    _check(plan)
+    if plan.enrol_port == plan.port:
+        raise TalusError(f"--port {plan.enrol_port}: that is where gateways with one connect")
+    authority = open_authority(out)
+    if not (out / ENROL / f"{ENROL}.crt").exists():
+        folder = _folder(out / ENROL, 0o700)
+        _pair(folder, ENROL, authority.client(ENROL, days), authority.pair.certificate)
+    is_new = plan.enrol_port != before.enrol_port
+    if is_new:
+        _conf(out / "mosquitto", plan)
+    _write(out, plan, authority, days, (), everything=False)
+    return plan, is_new
 
 
 def read_plan(out: Path) -> Plan:
@@ -68,6 +105,7 @@ def read_plan(out: Path) -> Plan:
     try:
         values: dict[str, Any] = json.loads((out / _PLAN).read_text(encoding="utf-8"))
         values |= {key: tuple(values[key]) for key in ("hosts", "gateways")}
+        values["datastreams"] = tuple((str(g), str(d)) for g, d in values.get("datastreams", ()))
         plan = Plan(**values)
         _check(plan)
     except OSError as error:
@@ -83,6 +121,9 @@ def _check(plan: Plan) -> None:
             raise TalusError(f"--gateway {gateway!r}: letters, digits, '_', '.', '-', 64 at most")
         if gateway == ROOM:
             raise TalusError(f"--gateway {ROOM}: that is the operations room")
+        if gateway == ENROL:
+            raise TalusError(f"--gateway {ENROL}: that is where new gateways ask to be let in")
+    _check_datastreams(plan)
     if len(set(plan.gateways)) < len(plan.gateways):
         raise TalusError("--gateway: a name stands there twice")
     for host in plan.hosts:
@@ -94,6 +135,14 @@ def _check(plan: Plan) -> None:
         raise TalusError(f"--topic {plan.topic!r}: a plain prefix such as talus")
     if not _NAME.fullmatch(plan.user) or not re.fullmatch(r"/[\w./-]*", plan.place):
         raise TalusError("--user, --place: a user name, and a whole path without blanks")
+
+
+def _check_datastreams(plan: Plan) -> None:
+    for gateway, stream in plan.datastreams:
+        if gateway not in plan.gateways:
+            raise TalusError(f"--datastream {gateway}={stream}: no such --gateway")
+        if not _STREAM.fullmatch(stream):
+            raise TalusError(f"--datastream {gateway}={stream}: a number, or a short text")
 
 
 def _folder(path: Path, mode: int) -> Path:
@@ -122,12 +171,19 @@ def _write(
         folder = _folder(out / "mosquitto", 0o755)
         _pair(folder, "server", authority.server(plan.hosts, days), ca)
         _folder(folder / "data", 0o700)
-        place = Path(plan.place)
-        text = conf_text(place, place / "data", plan.port, plan.user)
-        put(folder, {"mosquitto.conf": text.encode()}, 0o644)
-    acl = acl_text(plan.topic, plan.gateways)
+        _conf(folder, plan)
+    if everything and plan.enrol_port:
+        _pair(_folder(out / ENROL, 0o700), ENROL, authority.client(ENROL, days), ca)
+    enrols, streams = bool(plan.enrol_port), plan.datastreams
+    acl = acl_text(plan.topic, plan.gateways, enrols=enrols, datastreams=streams)
     put(out / "mosquitto", {"acl": acl.encode()}, 0o600)  # mosquitto wants it unread by others
     put(out, {_PLAN: (json.dumps(asdict(plan), indent=1) + "\n").encode()}, 0o644)
+
+
+def _conf(folder: Path, plan: Plan) -> None:
+    place = Path(plan.place)
+    text = conf_text(place, place / "data", plan.port, plan.user, plan.enrol_port)
+    put(folder, {"mosquitto.conf": text.encode()}, 0o644)
 
 
 def _pair(folder: Path, name: str, pair: Pair, ca: bytes) -> None:

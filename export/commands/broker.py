@@ -16,6 +16,7 @@ examples:
                       --place /etc/mosquitto/talus
   talus-export broker --out broker/ --renew                    new certificates for all
   talus-export broker --out broker/ --renew --gateway gw3      for a new gateway, or one alone
+  talus-export broker --out broker/ --renew --gateway gw3 --datastream gw3=17
 
 authority/ca.key makes new gateways: keep it off the broker and in two places. The rest goes where
 docs/security.md says. A certificate that was renewed is taken at the next connection.
@@ -42,6 +43,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--user", default="mosquitto", help="whom the broker runs as")
     parser.add_argument("--place", default="", metavar="PATH",
                         help="where mosquitto/ will stand (default: where it is made)")  # fmt: skip
+    parser.add_argument("--datastream", action="append", default=[], metavar="GATEWAY=ID",
+                        help="of a SensorThings server, as in [publish.sensorthings] of that "
+                        "gateway: it may write it")  # fmt: skip
     parser.add_argument("--renew", action="store_true", help="sign anew with the CA that is there")
     parser.set_defaults(run=run)
 
@@ -58,11 +62,12 @@ def run(args: argparse.Namespace) -> None:
     if args.renew:
         if args.host:
             raise TalusError("--host: a broker keeps its names; make another one for others")
-        plan = renew(out, args.gateway, args.days)
+        plan = renew(out, args.gateway, args.days, _datastreams(args.datastream))
     else:
         place = args.place or str((out / "mosquitto").absolute())
         gateways = tuple(args.gateway)
-        plan = Plan(tuple(args.host), args.port, args.topic, args.user, place, gateways)
+        plan = Plan(tuple(args.host), args.port, args.topic, args.user, place, gateways,
+                    datastreams=_datastreams(args.datastream))  # fmt: skip
         make(out, plan, args.days)
     print(f"{out}/authority   the key of the CA: off every machine of the net")
     print(f"{out}/mosquitto   to the broker, at {plan.place}; then: chown -R {plan.user}: "
@@ -70,3 +75,9 @@ def run(args: argparse.Namespace) -> None:
     for gateway in args.gateway or plan.gateways:
         print(f"{out}/gateways/{gateway}   to that gateway: see mqtt.toml")
     print(f"{out}/room   to the operations room")
+
+
+def _datastreams(words: list[str]) -> tuple[tuple[str, str], ...]:
+    """Read GATEWAY=ID: a number stands between the brackets as it is, a text in quotes."""
+    pairs = [word.partition("=") for word in words]
+    return tuple((g, d if d.isdecimal() else f"'{d}'") for g, _, d in pairs)

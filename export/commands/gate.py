@@ -46,9 +46,9 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Judge; returns the exit code. Raises TalusError."""
     from edge.bundle import load_bundle
+    from edge.bundle_fit import check_schema
     from edge.config import RuntimeConfig
     from edge.runtime import RUNTIMES
-    from edge.station import check_schema
     from edge.trust import ANY_SIGNER
     from export.commands.train import date_ms
     from export.folder import check_file, write_file

@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Update; returns the exit code. Raises TalusError."""
     from edge.bundle import read_manifest
-    from edge.station import check_schema
+    from edge.bundle_fit import check_schema
     from edge.trust import ANY_SIGNER
     from export.history import load_history
     from export.models.bundle import check_out

@@ -1,0 +1,1 @@
+"""A card's image, built without root and to the same bytes each time."""

@@ -1,0 +1,107 @@
+"""The files of a card, written to a folder: a boot partition that is mounted, or any other."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from edge.errors import TalusError
+from export.provision.firstboot.card import FORMAT, MANIFEST, sha256
+from export.provision.firstboot.identity import CA, MADE, TICKET
+from export.provision.firstboot.place import CARD
+from export.provision.firstboot_app import data_file, firstboot_app
+from export.provision.network import connections
+from export.provision.os_files import CMDLINE, hooked, os_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from export.provision.plan import Plan
+
+_SCRIPTS = ("start.sh", "talus-firstboot.service", "talus-firstboot.timer")
+_APP = "talus-firstboot"
+
+
+def write_card(out: Path, plan: Plan, made_s: int) -> int:
+    """Write the card's files, replacing those of an earlier run. Returns how many in talus/.
+
+    talus/ is written aside: when this is stopped there is the whole old one, or the whole new one.
+    Raises TalusError, OSError.
+    """
+    if out.exists() and not out.is_dir():
+        raise TalusError(f"--out {out}: is a file, and a folder is needed")
+    final, aside = out / CARD, out / f"{CARD}.new"
+    if final.exists() and not (final / MANIFEST).is_file():
+        raise TalusError(f"{final}: is there, and was not written by this command")
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        count = _write_talus(aside, plan, made_s)
+        if final.exists():
+            shutil.rmtree(final)
+        aside.rename(final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    instance = f"talus-{plan.site.name}-{made_s}"
+    for name, text in os_files(plan.site, plan.suite, instance).items():
+        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    (out / "talus-status.txt").unlink(missing_ok=True)
+    line = out / CMDLINE
+    if plan.suite == "bookworm" and line.is_file():
+        line.write_text(hooked(line.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    return count
+
+
+def _write_talus(folder: Path, plan: Plan, made_s: int) -> int:
+    """Write talus/: what is proven by its sha256, the secrets, the manifest last."""
+    (folder / "deb").mkdir(parents=True)
+    app = firstboot_app()
+    _put(folder, _APP, app)
+    _put(folder, f"{_APP}.sha256", f"{hashlib.sha256(app).hexdigest()}  {_APP}\n".encode())
+    for name in _SCRIPTS:
+        _put(folder, name, data_file(name))
+    names = [f"deb/{path.name}" for path, _ in plan.debs]
+    if len(set(names)) < len(names):
+        raise TalusError("--deb: two packages of one file name")
+    for name, (path, _) in zip(names, plan.debs, strict=True):
+        shutil.copyfile(path, folder / name)
+    _put(folder, "gateway.toml", plan.site.config.read_bytes())
+    for i, to in enumerate(sorted(plan.bundles)):
+        shutil.copytree(plan.bundles[to], folder / "bundle" / str(i), copy_function=shutil.copyfile)
+    wires = connections(plan.site, everything=plan.suite == "bookworm")
+    secrets = {f"network/{name}": text.encode() for name, text in wires.items()}
+    broker = plan.site.broker
+    if broker is not None:
+        _put(folder, CA, broker.ca.read_bytes())
+        if broker.token is not None:
+            secrets[TICKET] = broker.token.read_bytes()
+        if broker.certificate is not None and broker.key is not None:
+            _put(folder, MADE[0], broker.certificate.read_bytes())
+            secrets[MADE[1]] = broker.key.read_bytes()
+    proven = {
+        str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()
+    }
+    for name, content in secrets.items():
+        _put(folder, name, content, 0o600)
+    manifest = {
+        "format": FORMAT, "gateway": plan.site.name, "made_s": made_s, "suite": plan.suite,
+        "arch": plan.site.arch, "package": plan.package.package, "version": plan.package.version,
+        "packages": names, "connections": sorted(f"network/{name}" for name in wires),
+        "copies": [{"from": c.source, "to": c.target, "mode": c.mode} for c in plan.copies()],
+        "tls": asdict(plan.tls) if plan.tls else None, "files": dict(sorted(proven.items())),
+    }  # fmt: skip
+    _put(folder, MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
+    return len(proven)
+
+
+def _put(folder: Path, name: str, content: bytes, mode: int = 0o644) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=mode)
+    with contextlib.suppress(OSError):  # FAT knows no modes
+        path.chmod(mode)
+    path.write_bytes(content)
