@@ -33,14 +33,16 @@ def quality(data: Path | None, *, quick: bool) -> tuple[dict[str, float], list[s
     from export.generator.stations import failures, station_years
 
     n = 2 if quick else 40
-    tally = judge.fault_figures(station_years(n, seed=51))
-    pairs = [*station_years(n // 2, seed=53), *failures(max(1, n // 4), seed=53)]
+    tally = judge.fault_figures(station_years(n, seed=81))
+    # 51, 53 to 55, 61 to 64 and 71 are spent: what was seen there was mended.
+    pairs = [*station_years(n // 2, seed=153), *failures(max(1, n // 4), seed=153)]
     changes = judge.level_changes_by_faults(pairs)
-    rises, drops = len(changes.rises), len(changes.drops)
+    rises, drops, missed = len(changes.rises), len(changes.drops), len(changes.missed)
     figures = {
         "fault_precision": tally.precision(),
         "fault_recall": tally.recall(),
         "fault_level_changes": float(rises + drops),
+        "fault_levels_missed": float(missed),
     }
     years = changes.station_years
     lines = [
@@ -48,9 +50,10 @@ def quality(data: Path | None, *, quick: bool) -> tuple[dict[str, float], list[s
         "",
         (
             f"In {years:.1f} station-years with faults {rises} rises and {drops} drops of a level "
-            "that the same slope without faults does not have:"
+            f"that the same slope without faults does not have within 48 h; {missed} rises of it "
+            "are missed, since the rows that would tell are not there or wrong:"
         ),
-        *(f"- {line}" for line in changes.rises + changes.drops),
+        *(f"- {line}" for line in changes.rises + changes.drops + changes.missed),
     ]
     if data is not None:
         found = judge.marirong(data)

@@ -4,11 +4,13 @@ Scoring (what may answer a SPIKE was settled while it was developed: RANGE may t
 `Span` of the generator) is found where one of the flags that say so (`SAYS`) is set on its channel,
 or on its row for faults of whole rows, within the span and TOLERANCE_ROWS rows around it; slow
 faults (DRIFT, TEMPERATURE) until AFTER_DAYS after the span.
-recall = faults found / faults. Flags of one kind and channel at most MERGE_HOURS apart are one
-alarm of quality control; it is right where a fault that may cause it (`CAUSES`) is there, with the
-same tolerances. precision = alarms that are right / alarms; an alarm that no fault explains counts
-against the first class that it is said of. HELD is no alarm: it is a value that waits for the next.
-A row whose time the gate refused counts as CLOCK (or LATE, where it was only too old).
+recall = faults found / faults, of those that can be told from ground and weather at all: what is
+hidden, by the rules of skill_quality_hidden, is counted beside them, and how much of it was found.
+Flags of one kind and channel with less than MERGE_HOURS of rows between them are one alarm; it is
+right where a fault that may cause it is there, with the same tolerances. precision = alarms that
+are right / alarms; an alarm that no fault explains counts against the first class that it is said
+of. HELD is no alarm: it is a value that waits for the next. A row whose time the gate refused
+counts as CLOCK (or LATE, where it was only too old).
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 from figures import machine, parse  # first: see there
+from skill_quality_hidden import Hidden
 from skill_quality_levels import TIME, level_changes_by_faults
 from skill_quality_real import dynaslope, marirong
+from skill_quality_tally import Tally, table
 
 from edge.flags import Flag
 from edge.qc import QualityControl
@@ -34,6 +39,8 @@ from export.generator.stations import failures, station_years
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    import numpy.typing as npt
 
     from export.generator.fault import Faulted, Span
     from export.generator.site import Site
@@ -65,7 +72,7 @@ _MORE: dict[Flag, Fault] = {
     Flag.GAP: Fault.LATE | Fault.CLOCK | Fault.OUT_OF_ORDER,  # rows were not there yet
     Flag.LATE: Fault.CLOCK,
     Flag.CLOCK: Fault.LATE,
-    Flag.SPIKE: Fault.NOISE | Fault.OFFSET | Fault.SWAP,
+    Flag.SPIKE: Fault.NOISE | Fault.OFFSET | Fault.SWAP | Fault.DUPLICATE,
     Flag.STEP: Fault.OFFSET,
     Flag.DRIFT: Fault.TEMPERATURE | Fault.STEP | Fault.OFFSET,
     Flag.TEMPERATURE: Fault.DRIFT | Fault.NOISE,
@@ -137,45 +144,13 @@ def judge(site: Site, faulted: Faulted) -> Found:
     return found
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts by class of fault."""
-
-    found: Counter[Fault] = field(default_factory=Counter)
-    missed: Counter[Fault] = field(default_factory=Counter)
-    right: Counter[Fault] = field(default_factory=Counter)
-    wrong: Counter[Fault] = field(default_factory=Counter)
-    misses: list[str] = field(default_factory=list)
-    false: list[str] = field(default_factory=list)
-
-    def recall(self, kind: Fault | None = None) -> float:
-        """Give the share of faults found, of one class or of all."""
-        return _share(self.found, self.missed, kind)
-
-    def precision(self, kind: Fault | None = None) -> float:
-        """Give the share of alarms that are right, of one class or of all."""
-        return _share(self.right, self.wrong, kind)
-
-    def figures(self) -> dict[str, float]:
-        """Give all of it by name."""
-        found = {"fault_precision": self.precision(), "fault_recall": self.recall()}
-        for kind in Fault:
-            found[f"fault_precision_{kind.text}"] = self.precision(kind)
-            found[f"fault_recall_{kind.text}"] = self.recall(kind)
-        return found
-
-
-def _share(good: Counter[Fault], bad: Counter[Fault], kind: Fault | None) -> float:
-    a = good[kind] if kind is not None else sum(good.values())
-    b = bad[kind] if kind is not None else sum(bad.values())
-    return a / (a + b) if a + b else math.nan
-
-
 def score(site: Site, faulted: Faulted, found: Found, tally: Tally) -> None:
     """Count what was found of the faults of one site, and which alarms had a cause."""
     step_ms = 1000 * site.spec.step_s
     slack = TOLERANCE_ROWS * step_ms
     spans = [s for s in faulted.spans if not _torn(site, s)]
+    hidden = Hidden(site, faulted)
+    rows = np.unique(site.time_ms[faulted.row]), MERGE_HOURS * 3600.0 / site.spec.step_s
     for span in spans:
         after = AFTER_DAYS * DAY_MS if span.kind & _SLOW else slack
         name = "" if span.kind & ROW_FAULTS else span.channel
@@ -185,6 +160,11 @@ def score(site: Site, faulted: Faulted, found: Found, tally: Tally) -> None:
             and any(span.start_ms - slack <= t <= span.end_ms + after for t in times)
             for (flag, channel), times in found.at.items()
         )
+        why = hidden.why(span)
+        if why:
+            (tally.hidden_found if hit else tally.hidden_missed)[span.kind] += 1
+            tally.reasons[f"{span.kind.text}: {why}"] += 1
+            continue
         (tally.found if hit else tally.missed)[span.kind] += 1
         if not hit:
             tally.misses.append(f"{span} in {site.spec.behaviour} seed {site.spec.seed}")
@@ -197,7 +177,7 @@ def score(site: Site, faulted: Faulted, found: Found, tally: Tally) -> None:
         causes = [s for s in spans if s.kind in kinds or s.kind & _MORE.get(flag, Fault(0))]
         if channel:
             causes = [s for s in causes if not s.channel or s.channel == channel]
-        for first, last in episodes(times):
+        for first, last in episodes(times, *rows):
             cause = next((s for s in causes if _near(s, first, last, slack)), None)
             if cause is not None:
                 own = cause.kind if cause.kind in kinds else kinds[0]
@@ -221,16 +201,17 @@ def _near(span: Span, first: int, last: int, slack: float) -> bool:
     return first <= span.end_ms + after and last >= span.start_ms - slack
 
 
-def episodes(times: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Give first and last time of flags that belong together."""
-    ordered = sorted(times)
-    first = last = ordered[0]
-    for at in ordered[1:]:
-        if at - last > MERGE_HOURS * 3_600_000:
-            yield first, last
-            first = at
-        last = at
-    yield first, last
+def episodes(
+    times: Iterable[int], came_ms: npt.NDArray[np.int64], apart: float
+) -> Iterator[tuple[int, int]]:
+    """Give first and last time of flags that belong together: at most ``apart`` rows lie between.
+
+    What lasts through a gap, in which no row came, is one alarm.
+    """
+    ordered = np.unique(np.fromiter(times, dtype=np.int64))
+    breaks = np.flatnonzero(np.diff(np.searchsorted(came_ms, ordered)) > apart)
+    firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(ordered) - 1)
+    yield from zip(ordered[firsts].tolist(), ordered[lasts].tolist(), strict=True)
 
 
 def fault_figures(
@@ -250,25 +231,12 @@ def clean_flags(specs: Iterable[SlopeSpec]) -> Counter[str]:
     count: Counter[str] = Counter()
     for spec in specs:
         site = generate_site(spec)
-        found = judge(site, inject(site, (), 1))
+        found, apart = judge(site, inject(site, (), 1)), MERGE_HOURS * 3600.0 / spec.step_s
         for (flag, channel), times in found.at.items():
             count[f"{flag.texts[0]} of {channel.rstrip('_0123456789') or 'rows'}"] += len(
-                list(episodes(times))
+                list(episodes(times, site.time_ms, apart))
             )
     return count
-
-
-def table(tally: Tally) -> str:
-    """Give the figures as Markdown."""
-    lines = ["| fault | faults | recall | alarms | precision |", "|---|---|---|---|---|"]
-    for kind in Fault:
-        n = tally.found[kind] + tally.missed[kind]
-        m = tally.right[kind] + tally.wrong[kind]
-        lines.append(
-            f"| {kind.text} | {n} | {tally.recall(kind):.3f} | {m} | {tally.precision(kind):.3f} |"
-        )
-    lines.append(f"| all | | {tally.recall():.3f} | | {tally.precision():.3f} |")
-    return "\n".join(lines)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass, replace
+from multiprocessing import Pool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from export.generator.site import Site
     from export.generator.spec import SlopeSpec
 
+HOUR_MS = 3_600_000
+PROCESSES = 2
 TIME = TimeRules(max_skew_ms=80_000_000, max_jump_ms=30 * 86_400_000, lateness_ms=3 * 86_400_000)
 _LIMITS = {"rainfall": (0.0, 100.0), "soil_moisture": (0.0, 0.7), "temperature": (-50.0, 60.0)}
 _UNLIMITED = (-9000.0, 60_000.0)
@@ -70,11 +73,12 @@ def levels(site: Site, faulted: Faulted) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class LevelChanges:
-    """How often a fault alone raised or lowered the level of a station, and by how much at most."""
+    """How often faults alone raised or lowered the level of a station, or kept it from rising."""
 
     station_years: float
     rises: tuple[str, ...]
     drops: tuple[str, ...]
+    missed: tuple[str, ...]
 
 
 SETTLED_H = 48
@@ -84,48 +88,70 @@ SETTLED_H = 48
 def level_changes_by_faults(
     specs: Iterable[SlopeSpec], rates: Mapping[Fault, float] = USUAL, *, seed: int = 3
 ) -> LevelChanges:
-    """Run pairs, clean and faulted, through the whole station, and compare their levels by hour.
+    """Run pairs, clean and faulted, through the whole station, and compare their levels.
 
-    A rise is an onset of a level that the clean run has not within SETTLED_H before or after; a
-    drop is a time at which the clean run has a level that the faulted one has not within SETTLED_H
-    before or after. Each is named with the fault that was last begun.
+    rise     the faulted run rises to a level that the clean one has not within SETTLED_H of it
+    drop     the faulted run falls to a level above which the clean one stays all that time
+    missed   the clean run rises to a level that the faulted one has not within SETTLED_H of it:
+             the rows that would tell are not there, or wrong
+
+    A level that is held longer, since what raised it is silent, is none of these. Each is named
+    with the faults that were last begun.
     """
-    rises: list[str] = []
-    drops: list[str] = []
-    days = 0.0
-    for i, spec in enumerate(specs):
-        site = generate_site(spec)
-        days += spec.days
-        faulted = inject(site, rates, seed + i)
-        clean = _hourly(site, levels(site, inject(site, (), 1)))
-        struck = _hourly(site, levels(site, faulted))
-        rises += _beyond(site, faulted, struck, clean, "rise")
-        drops += _beyond(site, faulted, clean, struck, "drop")
-    return LevelChanges(days / 365.0, tuple(rises), tuple(drops))
+    jobs = [(spec, rates, seed + i) for i, spec in enumerate(specs)]
+    with Pool(PROCESSES) as pool:
+        found = pool.map(_pair, jobs, chunksize=1)
+    rises, drops, missed = (tuple(line for each in found for line in each[k]) for k in range(3))
+    return LevelChanges(sum(job[0].days for job in jobs) / 365.0, rises, drops, missed)
+
+
+def _pair(job: tuple[SlopeSpec, Mapping[Fault, float], int]) -> tuple[list[str], ...]:
+    spec, rates, seed = job
+    site = generate_site(spec)
+    faulted = inject(site, rates, seed)
+    clean, struck = levels(site, inject(site, (), 1)), levels(site, faulted)
+    calm, bent = _hourly(site, clean), _hourly(site, struck)
+    rises = [
+        _named(site, faulted, f"rise {was} -> {now}", at)
+        for at, was, now in _steps(struck)
+        if now > was and max(_about(calm, site, at)) < now
+    ]
+    drops = [
+        _named(site, faulted, f"drop {was} -> {now}", at)
+        for at, was, now in _steps(struck)
+        if now < was and min(_about(calm, site, at)) > now
+    ]
+    missed = [
+        _named(site, faulted, f"missed {was} -> {now}", at)
+        for at, was, now in _steps(clean)
+        if now > was and max(_about(bent, site, at)) < now
+    ]
+    return rises, drops, missed
+
+
+def _steps(changes: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Give (time_ms, level before, level after)."""
+    before = [0, *(level for _, level in changes)]
+    return [(at, was, now) for (at, now), was in zip(changes, before, strict=False)]
 
 
 def _hourly(site: Site, changes: list[tuple[int, int]]) -> list[int]:
     start, end = int(site.time_ms[0]), int(site.time_ms[-1])
-    hours = [0] * ((end - start) // 3_600_000 + 1)
+    hours = [0] * ((end - start) // HOUR_MS + 1)
     for at, level in sorted(changes):
-        place = max(0, (at - start) // 3_600_000)
+        place = max(0, (at - start) // HOUR_MS)
         hours[place:] = [level] * len(hours[place:])
     return hours
 
 
-def _beyond(site: Site, faulted: Faulted, a: list[int], b: list[int], what: str) -> list[str]:
-    """Name the stretches in which one run is above what the other has about that time."""
-    found, above = [], False
-    for h, level in enumerate(a):
-        most = max(b[max(0, h - SETTLED_H) : h + SETTLED_H + 1])
-        if level > most and not above:
-            at = int(site.time_ms[0]) + 3_600_000 * h
-            begun = [s for s in faulted.spans if s.start_ms <= at + 86_400_000]
-            last = sorted(begun, key=lambda s: s.start_ms)[-3:]
-            names = ", ".join(f"{s.kind.text} {s.channel}".strip() for s in reversed(last))
-            found.append(
-                f"{what} {most} -> {level} at {at} in {site.spec.behaviour} "
-                f"seed {site.spec.seed}, after {names}"
-            )
-        above = level > most
-    return found
+def _about(hours: list[int], site: Site, at_ms: int) -> list[int]:
+    """Give the levels within SETTLED_H of a time."""
+    place = (at_ms - int(site.time_ms[0])) // HOUR_MS
+    return hours[max(0, place - SETTLED_H) : place + SETTLED_H + 1] or hours[-1:]
+
+
+def _named(site: Site, faulted: Faulted, what: str, at_ms: int) -> str:
+    begun = [s for s in faulted.spans if s.start_ms <= at_ms]
+    last = sorted(begun, key=lambda s: s.start_ms)[-3:]
+    names = ", ".join(f"{s.kind.text} {s.channel}".strip() for s in reversed(last))
+    return f"{what} at {at_ms} in {site.spec.behaviour} seed {site.spec.seed}, after {names}"

@@ -41,6 +41,11 @@ class Decider:
         rules = config.decision.rules
         self.channels = tuple(channel.name for channel in config.channels)
         self.movement = _movement(config, rules, step_ms)
+        self._share = {
+            c.name: 1.0 / config.readings_per_step if c.aggregate == "mean" else 1.0
+            for c in config.channels
+        }
+        """What one reading is of its step."""
         self.rainfall, self._per_step = _rainfall(config, rules, step_ms)
         self._values = np.full(len(self.channels), np.nan)
         self._scores = _ModelSeries(kinds)
@@ -120,6 +125,12 @@ class Decider:
         """Take that a channel reads ``by`` more from now on, and has not moved."""
         if self.movement is not None and channel in self.moving:
             self.movement.shift(channel, by)
+
+    def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
+        """Take out of the movement readings, (time_ms, how much too high), that were a spike."""
+        if self.movement is not None and channel in self.moving:
+            share = self._share[channel]
+            self.movement.undo(channel, [(at_ms, share * by) for at_ms, by in readings])
 
     def standing(self) -> tuple[Tripped, ...]:
         """Give the rules that stand, with what they see."""

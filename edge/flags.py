@@ -30,7 +30,8 @@ class Flag(IntFlag):
     LATE = 512
     """It came after younger ones."""
     DUPLICATE = 1024
-    """The row before once more, or a row of long ago on all channels."""
+    """The row before once more, a row of long ago on all channels, or one in which most channels
+    were off together and came back."""
     CLOCK = 2048
     """The first row after some whose times were refused, or a time that was told before."""
     SWAPPED = 4096

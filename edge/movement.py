@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.evidence import Series
 from edge.movement_failure import FailureTime
 from edge.movement_moved import Moved
 from edge.movement_onset import Onset
 from edge.movement_plan import HOUR_MS, LEAST_STEPS
+from edge.movement_recent import Look, Recent
+from edge.movement_series import make_series
 from edge.movement_usual import LEARN_D, Usual
 from edge.movement_velocity import DAY_MS, Velocities, listed, refill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.evidence import Floats
+    from edge.evidence import Floats, Series
     from edge.movement_plan import MovePlan
 
 GATE = 3.0
@@ -71,44 +72,25 @@ class Movement:
         self.onset = Onset(n)
         self.failure = FailureTime(n, plan.alpha, self._step_d)
         self._moved = tuple(Moved(n, window) for window in plan.moved_windows_ms)
+        self._recent = Recent(n)
         self._speed = np.full((len(windows), n), np.nan)
         self._acceleration, self._angle, self._stage = (np.full(n, np.nan) for _ in range(3))
         self._hours = np.full((3, n), np.nan)
         self._places = np.arange(n)
+        self._bases = np.full(n, self._base)
         self._step_ms = step_ms
         self._sum, self._count = np.zeros(n), np.zeros(n)  # of the steps since the last look
         self._first_ms, self._last_ms = 0, 0
         self._gathered = False
         self._looked_ms: float | None = None
-        self._series = self._make_series()
-
-    def _make_series(self) -> tuple[Series, ...]:
-        names = tuple(c.name for c in self.plan.channels)
-        units = tuple(c.unit for c in self.plan.channels)
-        daily = tuple(f"{unit}/d" for unit in units)
-        squared = tuple(f"{unit}/d2" for unit in units)
-
-        def one(kind: str, values: Floats, unit: str) -> Series:
-            return Series(kind, 0, names, (unit,) * len(names), values)
-
-        found = [
-            Series("velocity", window, names, daily, self._speed[i])
-            for i, window in enumerate(self._windows)
-        ]
-        found += [
-            Series("moved", window, names, units, moved.values)
-            for window, moved in zip(self.plan.moved_windows_ms, self._moved, strict=True)
-        ]
-        base_ms = self._windows[self._base]
-        return (
-            *found,
-            Series("acceleration", base_ms, names, squared, self._acceleration),
-            one("tangent_angle", self._angle, "deg"),
-            one("stage", self._stage, "1"),
-            one("time_to_failure", self._hours[0], "h"),
-            one("time_to_failure_low", self._hours[1], "h"),
-            one("time_to_failure_high", self._hours[2], "h"),
-        )
+        self._series = make_series(
+            plan, windows, self._windows[self._base], self._speed,
+            [moved.values for moved in self._moved],
+            {
+                "acceleration": self._acceleration, "tangent_angle": self._angle,
+                "stage": self._stage, "hours": self._hours,
+            },
+        )  # fmt: skip
 
     def series(self) -> tuple[Series, ...]:
         """Give all its evidence; always the same arrays."""
@@ -120,6 +102,7 @@ class Movement:
         self.usual.reset()
         self.onset.reset()
         self.failure.reset()
+        self._recent.reset()
         for moved in self._moved:
             moved.reset()
         for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
@@ -132,6 +115,8 @@ class Movement:
     def push(self, time_ms: int, values: Sequence[float]) -> bool:
         """Take one grid step: a value a channel, NaN missing. Returns whether it looked anew."""
         row = np.array(values, dtype=float)
+        if self._recent.due:
+            row = self._recent.pending(time_ms, row)
         for moved in self._moved:
             moved.push(time_ms, row)
         bucket, looks = time_ms // self._look_ms, False
@@ -152,16 +137,22 @@ class Movement:
 
     def _close(self) -> bool:
         """Take the mean of what was gathered as one reading, and renew all evidence."""
-        self._count[self._count == 0.0] = np.nan
-        row = self._sum / self._count
+        silent = not self._count.any()
+        count = np.where(self._count == 0.0, np.nan, self._count)
+        row = self._sum / count
         self._sum.fill(0.0)
         self._count.fill(0.0)
         self._gathered = False
         now_ms = 0.5 * (self._first_ms + self._last_ms)
         dt_d = 0.0 if self._looked_ms is None else max(0.0, now_ms - self._looked_ms) / DAY_MS
         self._looked_ms = now_ms
-        self.velocities.push(dt_d, row, self.onset.calm)
+        weight = self.velocities.push(dt_d, row, self.onset.calm)
+        bucket = self._last_ms // self._look_ms
+        self._recent.keep(Look(bucket, now_ms, count, weight, self.usual.record.copy()))
         self._look(dt_d)
+        if silent:  # what was seen before it says nothing of now
+            for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
+                array.fill(np.nan)
         return True
 
     def _look(self, dt_d: float) -> None:
@@ -171,11 +162,11 @@ class Movement:
         self._speed[:] = slope
         self._speed[slope < GATE * sd] = 0.0
         sure = slope[: self._base] >= SURE * sd[: self._base]
-        pick = np.where(sure.any(axis=0), np.argmax(sure, axis=0), self._base)
+        pick = np.where(sure.any(axis=0), np.argmax(sure, axis=0), self._fallback(slope))
         fast = slope[pick, self._places]
         self.usual.learn(dt_d, self._steady(slope), fast, self.onset.calm)
         v_eq = self.usual.v_eq
-        shown = np.where(pick == self._base, self._speed[self._base], fast)
+        shown = np.where(sure.any(axis=0), fast, self._speed[pick, self._places])
         np.degrees(np.arctan2(shown, v_eq), out=self._angle)
         base = slope[self._base]
         gain = base - slope[self._long]
@@ -192,6 +183,15 @@ class Movement:
         unknown = (gain != gain) | (v_eq != v_eq)
         self._stage[unknown] = np.nan
         self._hours[:, unknown] = np.nan
+
+    def _fallback(self, slope: Floats) -> Floats:
+        """Give the base window, or where it is not known, after a gap, the shortest that is."""
+        unknown = slope[self._base] != slope[self._base]
+        if not unknown.any():
+            return self._bases
+        known = slope[: self._base] == slope[: self._base]
+        shortest = np.where(known.any(axis=0), np.argmax(known, axis=0), self._base)
+        return np.where(unknown, shortest, self._base)
 
     def _steady(self, slope: Floats) -> Floats:
         """Give the speed over the longest window that is known."""
@@ -224,6 +224,23 @@ class Movement:
         for i, days in enumerate((self.failure.best, self.failure.low, self.failure.high)):
             self._hours[i] = np.where(days == days, 24.0 * days, NONE_H)
 
+    def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
+        """Take out readings, (time_ms, how much too high), that turned out to be a spike."""
+        i = [c.name for c in self.plan.channels].index(channel)
+        for time_ms, excess in readings:
+            step_ms = time_ms // self._step_ms * self._step_ms
+            bucket = step_ms // self._look_ms
+            look = self._recent.find(bucket)
+            if look is not None and self._looked_ms is not None and look.count[i] > 0:
+                ago_d = (self._looked_ms - look.time_ms) / DAY_MS
+                by = excess * float(look.weight[i] / look.count[i])
+                self.velocities.undo(i, ago_d, by)
+                self.usual.record[i] = min(self.usual.record[i], look.record[i])
+            elif self._gathered and bucket == self._last_ms // self._look_ms:
+                self._sum[i] -= excess
+            elif step_ms > self._last_ms:
+                self._recent.due[i, step_ms] = excess
+
     def shift(self, channel: str, by: float) -> None:
         """Take a step of the instrument out of the past of a channel: it reads ``by`` more now."""
         i = [c.name for c in self.plan.channels].index(channel)
@@ -254,6 +271,7 @@ class Movement:
             "onset": self.onset.snapshot(),
             "failure": self.failure.snapshot(),
             "moved": [moved.snapshot() for moved in self._moved],
+            "recent": self._recent.snapshot(),
             "first_ms": self._first_ms,
             "last_ms": self._last_ms,
             "gathered": self._gathered,
@@ -267,6 +285,7 @@ class Movement:
             getattr(self, name).restore(state[name])
         for moved, saved in zip(self._moved, state["moved"], strict=True):
             moved.restore(saved)
+        self._recent.restore(state["recent"])
         self._first_ms, self._last_ms = int(state["first_ms"]), int(state["last_ms"])
         self._gathered, self._looked_ms = bool(state["gathered"]), state["looked_ms"]
         for name in _KEPT:

@@ -25,6 +25,11 @@ LEAST_WEIGHT = 1.8
 """Sum of weights from which on a line is a line: six readings in a window have 2.05."""
 BELIEVED = 2
 """So many readings off the line to the same side, one after another, are no spike: all count."""
+SPREAD = 0.7
+"""The times of readings must lie apart by so much of what they do without a gap (sd over tau): of
+less, as after a gap, a day's swing of temperature is a trend. Three quarters of a window do."""
+STALE = 3
+"""Steps without a reading after which a slope is that of the past, and not known."""
 NOISE_TAU_D = 5.0
 _LEAST_NOISE = 1e-12
 _ABS_TO_SD = 1.2533
@@ -37,6 +42,7 @@ class Velocities:
     def __init__(self, noise_sd: Sequence[float], windows_ms: Sequence[int], step_ms: int) -> None:
         self.windows_d = np.array(windows_ms) / DAY_MS
         self._half = 0.5 * self.windows_d[:, None]
+        self._stale_d = STALE * step_ms / DAY_MS
         self._tau = self.windows_d / 4.0
         enough = np.flatnonzero(self._tau >= 3 * step_ms / DAY_MS)
         self._guide = int(enough[0]) if len(enough) else len(self._tau) - 1
@@ -67,8 +73,8 @@ class Velocities:
         self._jumped = False
         self.noise_sd = self._given.copy()
 
-    def push(self, dt_d: float, given: Floats, learn: Bools) -> None:
-        """Take one step, so many days after the last; NaN is missing.
+    def push(self, dt_d: float, given: Floats, learn: Bools) -> Floats:
+        """Take one step, so many days after the last; NaN is missing. Give what each counts for.
 
         ``learn`` bool[n] says whose noise may be learned from it.
         """
@@ -89,6 +95,7 @@ class Velocities:
         x *= weight
         x0 += x
         self._silent_d[here] = 0.0
+        return weight
 
     def _age(self, dt_d: float) -> None:
         """Move the origin of time to now, and let the weights fade."""
@@ -157,7 +164,8 @@ class Velocities:
         spread = s0 * s2 - s1 * s1
         warm = (s0 >= LEAST_WEIGHT) & (spread > 0.0)
         warm &= self._age_d >= self._half
-        warm &= self._silent_d <= self._half
+        warm &= self._silent_d <= np.minimum(self._half, self._stale_d)
+        warm &= spread >= (SPREAD * s0 * self._tau[:, None]) ** 2
         spread[~warm] = np.nan
         np.multiply(s0, x1, out=self.slope)
         self.slope -= s1 * x0
@@ -165,6 +173,12 @@ class Velocities:
         weight = np.maximum(s0, 1e-12)
         np.divide(self.noise_sd, np.sqrt(weight), out=self.sd)
         self.sd /= self._half  # 2 tau is half of the window
+
+    def undo(self, channel: int, ago_d: float, excess: float) -> None:
+        """Take ``excess`` (times its weight) out of a reading of a while ago."""
+        faded = excess * np.exp(-ago_d / self._tau)
+        self._sums[3, :, channel] -= faded
+        self._sums[4, :, channel] += ago_d * faded
 
     def shift(self, channel: int, by: float) -> None:
         """Take a step of the instrument out of the past of a channel: it reads ``by`` more now."""

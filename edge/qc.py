@@ -14,6 +14,7 @@ import numpy as np
 
 from edge.flags import Flag, Flagged
 from edge.qc_agree import Agreement
+from edge.qc_heat import Heat
 from edge.qc_jump import Jumps
 from edge.qc_ledger import Ledger, when
 from edge.qc_long import LongWay, row_nats
@@ -49,10 +50,12 @@ class QualityControl:
         self.zeros = Zeros(channels)
         self.swaps = Swaps(channels)
         self.agreement = Agreement(channels)
+        self.heat = Heat(channels, self.agreement, self.zeros)
         self.ledger = Ledger(channels, self.zeros, self.agreement, refused)
         self.jumps = Jumps(
             channels, self.track, self.ledger.earlier, self.zeros.move, self.ledger.step
         )
+        self.jumps.warmed = self._warmed
         self._long = LongWay(
             channels, self.track, self.zeros, self.swaps, self.jumps, self.agreement, self.ledger
         )
@@ -69,6 +72,7 @@ class QualityControl:
         self._rows.reset()
         self.track.reset()
         self.jumps.reset()
+        self._long.bends.reset()
         self.agreement.reset()
         self._whole, self._clock = False, True
 
@@ -142,7 +146,9 @@ class QualityControl:
         self._before_ms, self._last_ms = self._last_ms, time_ms
         out = found if self.zeros.idle else self.zeros.taken(found)
         if self.agreement.push_whole(time_ms, out, track.sd):
-            self.ledger.look()
+            self._look()
+        if self.heat.active:
+            out = self.heat.take(found, out)
         return (values if out is found else out.tolist()), self.ledger.lasting(time_ms)
 
     def _full_nats(self) -> float:
@@ -165,7 +171,9 @@ class QualityControl:
         found = np.array(values)[self.swaps.route] if self.swaps.exchanged else np.array(values)
         if row & Flag.LATE:
             told = dict(flags)
+            self._repeats.keep([v for v in values if v == v])
             out = self._long.late(time_ms, found, told, lies=bool(row & Flag.CLOCK))
+            out = self.heat.take(found, out) if self.heat.active else out
             return out.tolist(), self.ledger.close(time_ms, row, told)
         judged = Judged(time_ms, found, track)
         jumping = self._long.jumping(judged)
@@ -174,10 +182,23 @@ class QualityControl:
             return self._refuse_row(time_ms, row | Flag.DUPLICATE)
         out, told = self._long.judge(judged, jumping, dict(flags))
         self._before_ms, self._last_ms = int(track.before_ms.max()), time_ms
-        self._whole = bool(judged.here.all()) and not track.froze.any()
+        waits = self._long.bends.pending
+        self._whole = bool(judged.here.all()) and not track.froze.any() and not waits
         if self.agreement.push(time_ms, out, track.sd):
-            self.ledger.look()
+            self._look()
+        if self.heat.active:
+            out = self.heat.take(judged.found, out)
         return out.tolist(), self.ledger.close(time_ms, row, told)
+
+    def _warmed(self, i: int) -> float:
+        """Give what temperature alone does to a channel from reading to reading."""
+        warm, answer = self.channels[i].temperature, float(self.agreement.coefficient[i])
+        return answer * float(self.track.trend[warm]) if warm >= 0 and answer == answer else 0.0
+
+    def _look(self) -> None:
+        """Look at slow faults anew."""
+        self.ledger.look()
+        self.heat.look()
 
     def _refuse_row(self, time_ms: int, row: Flag) -> Judgement:
         return [math.nan] * len(self.channels), self.ledger.close(time_ms, row, {})
@@ -229,8 +250,10 @@ class QualityControl:
             "track": self.track.snapshot(),
             "zeros": self.zeros.snapshot(),
             "jumps": self.jumps.snapshot(),
+            "bends": self._long.bends.snapshot(),
             "route": list(self.swaps.route),
             "agreement": self.agreement.snapshot(),
+            "heat": self.heat.snapshot(),
             "ledger": self.ledger.snapshot(),
             "nats": [self._nats, self._nats_due],
             "whole": self._whole,
@@ -246,7 +269,9 @@ class QualityControl:
         self.track.restore(state["track"])
         self.zeros.restore(state["zeros"])
         self.jumps.restore(state["jumps"])
+        self._long.bends.restore(state["bends"])
         self.agreement.restore(state["agreement"])
+        self.heat.restore(state["heat"])
         self.ledger.restore(state["ledger"])
         nats, due = state["nats"]
         self._nats, self._nats_due = float(nats), int(due)

@@ -4,9 +4,7 @@ Every BLOCK of hours the means of the values are looked at; whatever this costs 
 
 temperature   change from block to block against that of the temperature: a recursive least squares
               fit over FAST_D against one over SLOW_D, which rests while they differ
-drift         the pace of daily means, temperature taken out, over a few days against that over
-              many: it has changed by more than noise can for PERSIST days, and no neighbour's has
-              that would show it. Where neighbours change their pace too, the slope moves
+drift         the means of days, temperature taken out, against the neighbours: see qc_drift
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.flags import NOTHING, Flag
+from edge.qc_drift import Drift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,23 +29,11 @@ DAY_BLOCKS = 8
 FAST_D, SLOW_D = 4.0, 45.0
 LEARN_D = 12.0
 """Days with temperature before a coefficient is compared."""
-SURE = 7.0
+SURE = 5.5
 """Coefficients differ by so many of their own sd, and..."""
 APPRECIABLE = 0.2
 """...by so much a degC, in sd of the noise of a reading."""
 HEALED, HEAL_D = 0.5, 10.0
-WARM_D = 30
-SHORT_D, LONG_D = 6.0, 40.0
-LEAVES = 0.4
-"""Change of pace a day, in sd of the noise of a reading."""
-SHARED = 0.25
-"""A neighbour that changes its pace by so much of it moves too..."""
-SHOWS = 0.25
-"""...and is asked only where that is so many sd of its own noise a day."""
-PERSIST = 5
-USED_D = 60
-"""A pace that has been told for so long is how it is now."""
-MAX_NEIGHBOURS = 4
 
 
 class Agreement:
@@ -58,14 +45,6 @@ class Agreement:
         self._warm = np.array([c.temperature for c in channels])
         self._judged = np.array([c.moves for c in channels], dtype=bool)
         self._heated = self._judged & (self._warm >= 0)
-        pairs = [
-            (i, j)
-            for i, c in enumerate(channels)
-            if c.moves
-            for j in c.neighbours[:MAX_NEIGHBOURS]
-            if channels[j].moves
-        ]
-        self._pairs = np.array(pairs, dtype=int).reshape(-1, 2)
         self._sum, self._count = np.zeros(n), np.zeros(n)
         self._block, self._wholes = -1, 0
         self._mean = np.full(n, np.nan)
@@ -79,12 +58,7 @@ class Agreement:
         """Unit a degC, over SLOW_D; NaN: not known."""
         self.hot = np.zeros(n, dtype=bool)
         self._healing = np.zeros(n)
-        self._level = np.full(n, np.nan)
-        self._pace = np.zeros((2, n))  # change a day, over a few days and over many
-        self._watched = np.zeros(n)
-        self._apart = np.zeros(n)
-        self._told = np.zeros(n)
-        self.leaving = np.zeros(n, dtype=bool)
+        self.drift = Drift(channels)
 
     def reset(self) -> None:
         """Let go of the block at hand: the time line began anew."""
@@ -133,13 +107,8 @@ class Agreement:
             self._day, self._blocks = day, 0
             self._day_sum.fill(0.0)
             self._day_count.fill(0.0)
-        warm = np.where(self._warm >= 0, mean[self._warm], 0.0)
-        taken = np.where(
-            self._heated & (self.coefficient == self.coefficient), self.coefficient, 0.0
-        )
-        level = mean - np.where(warm == warm, taken * warm, 0.0)
-        here = level == level
-        self._day_sum[here] += level[here]
+        here = mean == mean
+        self._day_sum[here] += mean[here]
         self._day_count[here] += 1.0
         self._blocks += 1
 
@@ -176,64 +145,38 @@ class Agreement:
             self.coefficient = np.where(known, np.where(self.hot, fast, slow), np.nan)
 
     def _end_day(self, noise: Floats) -> None:
-        """Look at each pair of neighbours; then at who is to blame."""
+        """Look at the paces of a day."""
         with np.errstate(invalid="ignore", divide="ignore"):
             level = np.where(
                 self._day_count >= DAY_BLOCKS // 2, self._day_sum / self._day_count, np.nan
             )
-        change = level - self._level
-        self._level = level
-        known = change == change
-        short, long = self._pace
-        most = 3.0 * (noise + np.abs(short))  # a jump is no pace
-        change = np.clip(np.where(known, change, 0.0), -most, most)
-        self._watched += known
-        gain = 1.0 / np.minimum(LONG_D, np.maximum(self._watched, SHORT_D))
-        short += np.where(known, (change - short) / SHORT_D, 0.0)
-        rests = self.leaving & (self._told < USED_D)
-        long += np.where(known & ~rests, gain * (change - long), 0.0)
-        self._compare(short - long, noise)
+        coefficient = np.where(self._heated, self.coefficient, np.nan)
+        self.drift.end_day(self._day, level, noise, coefficient, self.hot)
 
-    def _compare(self, turn: Floats, noise: Floats) -> None:
-        """Find who changed its pace alone."""
-        mine, theirs = self._pairs.T
-        size = np.abs(turn)
-        shared = SHARED * size[mine]
-        usual = (self._watched > WARM_D) & ~self.hot
-        asked = usual[theirs] & (shared > SHOWS * noise[theirs])
-        n = len(size)
-        witnesses = np.bincount(mine[asked], minlength=n)
-        moved = np.bincount(mine[asked & (size[theirs] > shared)], minlength=n)
-        alone = usual & (size > LEAVES * noise) & (witnesses > 0) & (moved == 0)
-        self._apart = np.where(
-            alone, np.minimum(self._apart + 1.0, 2.0 * PERSIST), self._apart - 1.0
-        )
-        self._apart = np.maximum(self._apart, 0.0)
-        held = self.leaving & (self._apart > 0) & ~self.hot
-        self.leaving = held | (self._apart >= PERSIST)
-        self._told = np.where(self.leaving, self._told + 1.0, 0.0)
+    def answer(self) -> Floats:
+        """Give what is new in the answer of each channel to temperature, unit a degC, or 0.0."""
+        fast, slow = (fit[0] / np.maximum(fit[1], 1e-12) for fit in self._fit)
+        return np.where(self.hot, fast - slow, 0.0)
 
     def flag(self, i: int) -> Flag:
         """Give the slow flags of a channel."""
-        found = Flag.DRIFT if self.leaving[i] else NOTHING
+        found = Flag.DRIFT if self.drift.leaving[i] else NOTHING
         return found | (Flag.TEMPERATURE if self.hot[i] else NOTHING)
 
     def state(self) -> bytes:
         """Give something that changes with the flags."""
-        return self.leaving.tobytes() + self.hot.tobytes()
+        return self.drift.leaving.tobytes() + self.hot.tobytes()
 
     def shift(self, i: int, by: float) -> None:
         """Take that a channel reads ``by`` more from now on, by order: its past is moved along."""
         self._mean[i] += by
-        self._level[i] += by
         self._day_sum[i] += by * self._day_count[i]
         self._sum[i] += by * (self._count[i] + self._wholes)
+        self.drift.shift(i, by)
 
     def forgive(self, i: int) -> None:
         """Learn a channel anew: it was re-zeroed, or replaced."""
-        self._watched[i] = self._apart[i] = self._told[i] = 0.0
-        self._pace[:, i] = 0.0
-        self.leaving[i] = False
+        self.drift.forgive(i)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -244,6 +187,7 @@ class Agreement:
             "day": self._day,
             "blocks": self._blocks,
             "wholes": self._wholes,
+            "drift": self.drift.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -254,11 +198,12 @@ class Agreement:
             setattr(self, name, np.array(values, dtype=was.dtype).reshape(was.shape))
         self._block, self._day = int(state["block"]), int(state["day"])
         self._blocks, self._wholes = int(state["blocks"]), int(state["wholes"])
+        self.drift.restore(state["drift"])
 
 
 _KEPT = (
     "_sum", "_count", "_mean", "_day_sum", "_day_count", "_fit", "_drift", "_heated_d",
-    "coefficient", "hot", "_healing", "_level", "_pace", "_watched", "_apart", "_told", "leaving",
+    "coefficient", "hot", "_healing",
 )  # fmt: skip
 
 

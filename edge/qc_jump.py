@@ -11,10 +11,12 @@ noise      to and fro, so often: withheld until it is calm again
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from edge.flags import NOTHING, Flag, Flagged
+from edge.qc_trouble import SWING_SPAN, Trouble, restored
+from edge.qc_witness import around, still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,56 +26,19 @@ if TYPE_CHECKING:
 
 REVERT = 4
 """Readings after the first that is off within which it may come back, and was no step then."""
-SHARE, STANDS_OUT = 0.3, 4.0
-"""A neighbour shows such a share of a movement at least, and must be so many times less noisy."""
-MOVED = 5.0
-"""Sizes of its own noise from which on a neighbour has moved."""
 ON_ITS_WAY = 0.5
 """Trend, in sd of first differences a reading, from which on a channel is accelerating."""
 AT_ONCE = 30.0
 """...unless the jump is so many times its trend: no acceleration is as sudden."""
-GOES_ON = 0.05
-"""What then goes on by such a share of the jump moves, and the jump was movement too."""
+GOES_ON, STANDS_OUT = 0.05, 4.0
+"""What then goes on by such a share of the jump, and so many sd, moves: so was the jump."""
+CAME_BACK = 0.3
+"""It is where it was before the last reading, but for such a share of the way."""
 BIG = 5.0
-SWINGS, SWING_SPAN = 3, 10
-"""So many big changes within so many readings, to and fro, are noise."""
+SWINGS = 3
+"""So many big changes within SWING_SPAN readings, to and fro, are noise."""
 CALM = 5
 _NAN = math.nan
-
-
-@dataclass(slots=True)
-class Trouble:
-    """What is the matter with one channel, for as long as something is."""
-
-    held: float = _NAN
-    held_ms: int = 0
-    sure: float = 0.0
-    """Beyond this no trend has brought it there since the last reading."""
-    level: float = _NAN
-    """Where it was before."""
-    level_ms: float = 0.0
-    trend: float = 0.0
-    around: dict[int, float] = field(default_factory=dict)
-    """Where its neighbours were then."""
-    off: list[int] = field(default_factory=list)
-    """Times of the readings off that level, while they may yet turn out a spike."""
-    size: float = 0.0
-    """How far off they are."""
-    off_by: float = 0.0
-    """The step that was taken out for them; 0.0: they passed as movement."""
-    running: int = 0
-    """It jumps on in this direction."""
-    swings: list[list[int]] = field(default_factory=list)
-    """(reading, direction) of its last big changes."""
-    count: int = 0
-    noisy: bool = False
-    calm: int = 0
-    quiet: int = 0
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing is left of it."""
-        return self.quiet > SWING_SPAN and not self.off and self.held != self.held
 
 
 class Jumps:
@@ -91,6 +56,10 @@ class Jumps:
         self._tell, self._step, self._keep = tell, step, keep
         self.moving: Callable[[str], bool] = _never
         """Whether the movement of a channel is known to accelerate."""
+        self.warmed: Callable[[int], float] = _still
+        """How much of the trend of a channel, a reading, is temperature alone."""
+        self.undone: Callable[[str, Sequence[tuple[int, float]]], None] = _nothing
+        """Told, (time_ms, how much too high), of readings that passed and turn out a spike."""
         self.troubles: dict[int, Trouble] = {}
         self.believed: dict[int, tuple[int, float]] = {}
         """(when, how much): the last jump of each channel that passed as movement."""
@@ -134,6 +103,14 @@ class Jumps:
             del self.troubles[i]
         return flag
 
+    def shake(self, i: int) -> None:
+        """Take that a channel is noisy, or still is, as its bends show."""
+        trouble = self.troubles.setdefault(i, Trouble())
+        if not trouble.noisy and trouble.off_by:
+            self._step(i, -trouble.off_by)
+        trouble.noisy, trouble.calm, trouble.quiet = True, 0, 0
+        trouble.held, trouble.off, trouble.off_by, trouble.running = _NAN, [], 0.0, 0
+
     def _swing(self, trouble: Trouble, i: int, change: float, grown: float) -> None:
         """Count big changes to and fro."""
         track = self._track
@@ -146,12 +123,9 @@ class Jumps:
         trouble.quiet = 0
         swings = [each for each in trouble.swings if each[0] > trouble.count - SWING_SPAN]
         trouble.swings = [*swings, [trouble.count, 1 if change > 0 else -1]][-SWING_SPAN:]
-        turns = sum(a[1] != b[1] for a, b in zip(trouble.swings, trouble.swings[1:], strict=False))
+        turns = sum(a[1] != b[1] for a, b in pairwise(trouble.swings))
         if len(trouble.swings) >= SWINGS and turns >= SWINGS - 1:
-            trouble.noisy, trouble.calm = True, 0
-            if trouble.off_by:  # what looked like a step was the first of it
-                self._step(i, -trouble.off_by)
-            trouble.held, trouble.off, trouble.off_by, trouble.running = _NAN, [], 0.0, 0
+            self.shake(i)  # what looked like a step was the first of it
 
     def _off(
         self, trouble: Trouble, i: int, value: float, time_ms: int, limit: float, wider: float,
@@ -160,13 +134,17 @@ class Jumps:
         """Judge a value of a channel that is not noisy."""
         track = self._track
         if trouble.off:
-            back = abs(value - trouble.level) <= min(limit, 0.5 * abs(trouble.size))
+            near = min(limit, 0.5 * abs(trouble.size))
+            back = abs(value - trouble.level) <= near or self._on_its_way(
+                trouble, i, value, time_ms, near
+            )
             if back and len(trouble.off) <= REVERT:
                 return self._reverted(trouble, i)
             if len(trouble.off) >= REVERT:
                 self._stays(trouble, i, value)
             else:
                 trouble.off.append(time_ms)
+                trouble.passed.append((time_ms, value - trouble.level))
         jump = value - float(track.last[i])
         if trouble.held == trouble.held:
             jump, was = value - trouble.level, trouble.held - trouble.level
@@ -181,17 +159,48 @@ class Jumps:
             trouble.running = 0
             return NOTHING
         trouble.quiet = 0
-        if trouble.running == side:  # one jump after another is no spike
-            return NOTHING
+        goes_on = trouble.running == side or self._goes_on(trouble, i, jump, time_ms)
+        if goes_on or (not trouble.off and self._came_back(i, value)):
+            return NOTHING  # one jump after another is no spike
         if not trouble.off:
             trouble.level, trouble.level_ms = float(track.last[i]), float(track.raw_ms[i])
             trouble.trend = float(track.trend[i])
-            trouble.around = self._around(i)
+            trouble.around = around(self._channels, track, i)
         else:
             trouble.off = []
             trouble.level, trouble.around = float(track.last[i]), {}
         trouble.held, trouble.held_ms, trouble.sure = value, time_ms, limit * wider
         return Flag.HELD | (Flag.RATE if too_fast else NOTHING)
+
+    def _goes_on(self, trouble: Trouble, i: int, jump: float, time_ms: int) -> bool:
+        """Whether a channel that is known to accelerate jumps on: its last reading may not wait."""
+        if not (float(self._track.trend[i]) * jump > 0 and self.moving(self._channels[i].name)):
+            return False
+        trouble.running, trouble.off, trouble.passed = 1 if jump > 0 else -1, [], []
+        self.believed[i] = time_ms, jump
+        return True
+
+    def _on_its_way(
+        self, trouble: Trouble, i: int, value: float, time_ms: int, near: float
+    ) -> bool:
+        """Whether it jumped back to where its trend has brought it meanwhile."""
+        track, change = self._track, value - float(self._track.raw[i])
+        if change * trouble.size > 0 or abs(change) < 0.5 * abs(trouble.size):
+            return False
+        passed = (time_ms - trouble.level_ms) / max(1.0, float(track.interval[i]))
+        return abs(value - trouble.level - trouble.trend * passed) <= near
+
+    def _came_back(self, i: int, value: float) -> bool:
+        """Whether it was the reading before that was off, by just less than what is held back."""
+        track = self._track
+        was, name = float(track.raw[i]), self._channels[i].name
+        up, down = was - float(track.before[i]), value - was
+        if not (up * down < 0 and abs(up + down) < CAME_BACK * min(abs(up), abs(down))):
+            return False
+        at_ms = int(track.raw_ms[i])
+        self._tell(Flagged(at_ms, name, Flag.SPIKE))
+        self.undone(name, [(at_ms, up)])
+        return True
 
     def _borne_out(
         self, trouble: Trouble, i: int, value: float, time_ms: int, limit: float
@@ -200,6 +209,7 @@ class Jumps:
         held, trouble.held = trouble.held, _NAN
         jump = 0.5 * (value + held) - trouble.level
         trouble.off, trouble.off_by = [trouble.held_ms, time_ms], 0.0
+        trouble.passed = [(time_ms, value - trouble.level)]
         trouble.size = jump
         if abs(value - held) <= limit and self._instrument(trouble, i, jump):
             trouble.off_by = jump
@@ -217,7 +227,10 @@ class Jumps:
             self._tell(Flagged(at_ms, name, Flag.SPIKE))
         if trouble.off_by:
             self._step(i, -trouble.off_by)
+        else:
+            self.undone(name, trouble.passed)
         trouble.off, trouble.off_by, trouble.held, trouble.running = [], 0.0, _NAN, 0
+        trouble.passed = []
         return NOTHING
 
     def _stays(self, trouble: Trouble, i: int, value: float) -> None:
@@ -231,18 +244,7 @@ class Jumps:
             else:
                 self._tell(Flagged(trouble.off[0], self._channels[i].name, Flag.STEP))
                 self._keep(i, jump, trouble.off[0])
-        trouble.off, trouble.off_by = [], 0.0
-
-    def _around(self, i: int) -> dict[int, float]:
-        """Give where each neighbour was when this channel was last where it had been."""
-        track, found = self._track, {}
-        at_ms = float(track.raw_ms[i])
-        for j in self._channels[i].neighbours:
-            for value, when in ((track.raw, track.raw_ms), (track.before, track.before_ms)):
-                if value[j] == value[j] and 0 < when[j] <= at_ms:
-                    found[j] = float(value[j])
-                    break
-        return found
+        trouble.off, trouble.off_by, trouble.passed = [], 0.0, []
 
     def _instrument(self, trouble: Trouble, i: int, jump: float) -> bool:
         """Whether neighbours that would show a jump are there, and none does."""
@@ -250,50 +252,30 @@ class Jumps:
         sd = float(track.sd[i])
         if not mine.moves or not sd > 0 or self.moving(mine.name) or abs(jump) < trouble.sure:
             return False
-        trend = abs(trouble.trend)
-        if trouble.trend * jump > 0 and trend > max(ON_ITS_WAY * sd, abs(jump) / AT_ONCE):
+        trend = trouble.trend - self.warmed(i)
+        if trend * jump > 0 and abs(trend) > max(ON_ITS_WAY * sd, abs(jump) / AT_ONCE):
             return False
-        witnesses = 0
-        for j, was in trouble.around.items():
-            other = self.troubles.get(j)
-            live = track.now_ms[j] >= trouble.held_ms and not (other and other.noisy)
-            noise = float(track.sd[j])
-            if not live or track.froze[j] or not math.isfinite(float(track.limit[j])):
-                continue
-            if abs(float(track.now[j]) - was) > MOVED * noise:
-                return False
-            if mine.unit == self._channels[j].unit:
-                witnesses += SHARE * abs(jump) > STANDS_OUT * noise
-            else:
-                witnesses += SHARE * abs(jump) / sd > STANDS_OUT
-        return witnesses > 0
+        return still(self._channels, track, self.troubles, i, jump)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
-        found = {}
-        for i, trouble in self.troubles.items():
-            state = asdict(trouble)
-            for key in ("held", "level"):
-                state[key] = None if state[key] != state[key] else state[key]
-            state["around"] = [[j, v] for j, v in trouble.around.items()]
-            found[str(i)] = state
+        found = {str(i): trouble.snapshot() for i, trouble in self.troubles.items()}
         believed = [[i, at_ms, by] for i, (at_ms, by) in self.believed.items()]
         return {"troubles": found, "believed": believed}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
-        found = {}
-        for i, kept in state["troubles"].items():
-            values = dict(kept)
-            for key in ("held", "level"):
-                values[key] = _NAN if values[key] is None else float(values[key])
-            values["around"] = {int(j): float(v) for j, v in kept["around"]}
-            values["off"] = [int(v) for v in kept["off"]]
-            values["swings"] = [[int(a), int(b)] for a, b in kept["swings"]]
-            found[int(i)] = Trouble(**values)
-        self.troubles = found
+        self.troubles = {int(i): restored(kept) for i, kept in state["troubles"].items()}
         self.believed = {int(i): (int(at), float(by)) for i, at, by in state["believed"]}
 
 
 def _never(_: str) -> bool:
     return False
+
+
+def _still(_: int) -> float:
+    return 0.0
+
+
+def _nothing(_: str, __: Sequence[tuple[int, float]]) -> None:
+    return None

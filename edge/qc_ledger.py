@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import TYPE_CHECKING, Any
 
 from edge.flags import NOTHING, Flag, Flagged
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
 _COUNTED = (Flag.FROZEN, Flag.NOISE, Flag.RATE)
 """Counted for each value; spikes and steps once they are known."""
+MOST = 0.5
+"""A row in which such a share of the channels, and three, were off together was none of them."""
+MAX_SPIKED = 16
 _SLOW_TEXTS = {
     Flag.DRIFT: "leaves its neighbours: it drifts, or moves alone",
-    Flag.TEMPERATURE: "answers to temperature otherwise than it used to",
+    Flag.TEMPERATURE: "answers to temperature otherwise than it used to; what is new is taken out",
 }
 
 
@@ -36,6 +40,9 @@ class Ledger:
         self.refused = refused
         self.notes: list[str] = []
         self._earlier: list[Flagged] = []
+        self._together: dict[int, set[str]] = {}
+        """The channels that turned out spikes, by the time of their rows."""
+        self._most = max(3, math.ceil(MOST * sum(c.steady for c in channels)))
         self._slow = [NOTHING] * len(channels)
         self._state = agreement.state()
         self._slow_row: tuple[tuple[str, Flag], ...] = ()
@@ -47,9 +54,23 @@ class Ledger:
 
     def earlier(self, flagged: Flagged) -> None:
         """Take a flag of an earlier reading: it is given with the row at hand, once."""
-        if flagged not in self._earlier:
+        spike = bool(flagged.flags & Flag.SPIKE)
+        known = self._together.get(flagged.time_ms, set()) if spike else set()
+        if flagged not in self._earlier and flagged.channel not in known:
             self._earlier.append(flagged)
             self.count(flagged.channel, flagged.flags.texts[0])
+            if spike:
+                self._spiked(flagged)
+
+    def _spiked(self, flagged: Flagged) -> None:
+        """Take that most channels were off in one row and came back: it was another's row."""
+        seen = self._together.setdefault(flagged.time_ms, set())
+        seen.add(flagged.channel)
+        if len(self._together) > MAX_SPIKED:
+            del self._together[min(self._together)]
+        if len(seen) == self._most:
+            self._earlier.append(Flagged(flagged.time_ms, "", Flag.DUPLICATE))
+            self.count("row", Flag.DUPLICATE.texts[0])
 
     def step(self, i: int, by: float, at_ms: int) -> None:
         """Tell of a step that is put down to the instrument."""
@@ -113,7 +134,11 @@ class Ledger:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
-        return {"slow": [int(flag) for flag in self._slow], "notes": list(self.notes)}
+        return {
+            "slow": [int(flag) for flag in self._slow],
+            "notes": list(self.notes),
+            "together": [[at_ms, sorted(seen)] for at_ms, seen in self._together.items()],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot, after the agreement has."""
@@ -124,6 +149,7 @@ class Ledger:
         named = zip(self._channels, slow, strict=True)
         self._slow_row = tuple((channel.name, flag) for channel, flag in named if flag)
         self.notes = [str(note) for note in state["notes"]]
+        self._together = {int(at_ms): {str(c) for c in seen} for at_ms, seen in state["together"]}
 
 
 def when(time_ms: int) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.flags import BAD, NOTHING, Flag, Flagged
+from edge.flags import BAD, NOTHING, Flag
+from edge.qc_bend import Bends
 from edge.qc_repeat import nats_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class LongWay:
     ) -> None:
         self.channels, self.track, self.zeros, self.swaps = channels, track, zeros, swaps
         self.jumps, self.agreement, self.ledger = jumps, agreement, ledger
+        self.bends = Bends(channels, track, jumps, ledger.earlier)
 
     def jumping(self, judged: Judged) -> Bools:
         """Give which values are further off than noise usually is."""
@@ -88,6 +90,7 @@ class LongWay:
             fast = sound & (judged.off > track.max_rate * judged.passed / 3.6e6)
         looked = {*np.flatnonzero(jumping | fast).tolist(), *self.jumps.troubles}
         accepted = here.copy()
+        track.last = track.last.copy()  # after a calm row it is the last that came as well
         for i in sorted(looked):
             if i in told or not sound[i]:
                 continue
@@ -98,18 +101,8 @@ class LongWay:
             if flag:
                 told[i] = flag
             accepted[i] = not flag & BAD
-        bent = sound & (judged.size[1] > track.quick[1]) & (judged.grown < JITTER)
-        for i in np.flatnonzero(bent).tolist():
-            if not self.jumps.busy(i):
-                self._bend(i, float(judged.first[i]))
+        self.bends.look(judged, sound)
         return np.asarray(accepted)
-
-    def _bend(self, i: int, down: float) -> None:
-        """Tell of a small spike that is seen only now that it is over."""
-        up = float(self.track.step[i])
-        if up * down < 0 and min(abs(up), abs(down)) > 0.3 * abs(down - up):
-            at_ms = int(self.track.raw_ms[i])
-            self.ledger.earlier(Flagged(at_ms, self.channels[i].name, Flag.SPIKE))
 
     def _learn(self, judged: Judged, accepted: Bools, told: dict[int, Flag]) -> None:
         """Find what is frozen, and learn from what is as it should be."""

@@ -51,6 +51,10 @@ class Repeats:
         self._keep(key)
         return False
 
+    def keep(self, values: Sequence[float]) -> None:
+        """Take a row that came late: it may come once more as well."""
+        self._keep(hash(tuple(values)) & _MASK)
+
     def _keep(self, key: int) -> None:
         at = self._next
         if len(self._ring) < ROWS:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 ALIKE = 4.0
 """The exchanged value lies within so many sd of first differences of what the other showed."""
 
+APART, LEFT = 1.5, 0.5
+"""They are so many times that apart, and each went by such a part of it."""
+
 
 class Swaps:
     """Which column each channel is read from: ``route[i]`` is i unless exchanged."""
@@ -36,7 +39,9 @@ class Swaps:
                 mine, theirs = float(track.last[i]), float(track.last[j])
                 near, far = ALIKE * float(track.sd[i]), ALIKE * float(track.sd[j])
                 crossed = abs(values[i] - theirs) <= far and abs(values[j] - mine) <= near
-                if crossed and abs(mine - theirs) > 2.0 * max(near, far) > 0:
+                apart = abs(mine - theirs)
+                left = min(abs(values[i] - mine), abs(values[j] - theirs)) > LEFT * apart
+                if crossed and left and apart > APART * max(near, far) > 0:
                     return i, j
         return -1, -1
 

@@ -154,8 +154,12 @@ class RuleState:
                 self.stands, self.held_ms = True, time_ms
         elif stood and state == KEEPS:
             self.held_ms = time_ms
-        elif stood and self._seen_ms is not None:
-            self.held_ms += max(0, time_ms - self._seen_ms)
+        elif self._seen_ms is not None:  # not known: the clocks stand still
+            passed_ms = max(0, time_ms - self._seen_ms)
+            if stood:
+                self.held_ms += passed_ms
+            elif self.since_ms is not None:
+                self.since_ms += passed_ms
 
     def stand(self) -> None:
         """Stand from the next step on, whatever it sees."""

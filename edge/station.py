@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge.alarm import MODELS, Alarm, AlarmChange
+from edge.bundle_fit import check_schema
 from edge.calibration import Board, Calibrator
-from edge.errors import BundleError
+from edge.in_order import InOrder, Row
 from edge.qc import QualityControl
 from edge.qc_plan import qc_channels
 from edge.ruling import Ruling
@@ -15,11 +16,12 @@ from edge.silence import Silence
 from edge.watch import Scored, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge.bundle import Bundle
     from edge.config import StationConfig
-    from edge.flags import Flagged
+    from edge.flags import Flag, Flagged
     from edge.grid import Observation
-    from edge.manifest import Manifest
     from edge.score import Score
     from firmware_bridge.reading import Reading
 
@@ -60,7 +62,8 @@ class Station:
         self.quality = QualityControl(qc_channels(config, limits), self.rejected)
         self._watch_acceleration()
         self.flags: tuple[Flagged, ...] = ()
-        """Of the last reading."""
+        """Of the last reading, or of what had waited for it."""
+        self.order = InOrder(config.lateness_ms)
         self._board, self._shared = board, shared
         self._calibrators: dict[tuple[str, tuple[str, ...]], Calibrator] = {}
         kinds = () if self.watch is None else self.watch.armed_kinds
@@ -88,36 +91,58 @@ class Station:
         self, reading: Reading, *, rebased: bool
     ) -> tuple[list[float], list[Scored], list[AlarmChange]]:
         """Take one reading: its calibrated values, and the grid steps and changes it leads to."""
-        calibrator = self.calibrator(reading)
+        calibrator, now_ms = self.calibrator(reading), reading.received_ms
         values = calibrator.apply(reading.values, reading.time_ms)
-        now_ms = reading.received_ms
+        if self.watch is not None or self.rules is not None:
+            self.silence.begin(now_ms)
+        self.flags = ()
+        scored: list[Scored] = []
+        changes: list[AlarmChange] = []
         if rebased:
+            for source, row in self.order.let_go():
+                found = list(row.values)
+                self._take(source, row.time_ms, found, row.told, scored, changes, now_ms)
             self.quality.reset()
         given = calibrator.missing(values) if sum(values) != sum(values) else ()
-        judged, self.flags = self.quality.apply(reading.time_ms, values, reading.source, given)
+        source, at_ms = reading.source, reading.time_ms
+        if not self.order.waits:
+            self._take(source, at_ms, values, given, scored, changes, now_ms, rebased=rebased)
+            return values, scored, changes
+        for row in self.order.take(source, Row(at_ms, tuple(values), tuple(given))):
+            found = list(row.values)
+            self._take(
+                source, row.time_ms, found, row.told, scored, changes, now_ms, rebased=rebased
+            )
+        return values, scored, changes
+
+    def _take(
+        self, source: str, time_ms: int, values: list[float], told: Sequence[tuple[int, Flag]],
+        scored: list[Scored], changes: list[AlarmChange], now_ms: int, *, rebased: bool = False,
+    ) -> None:  # fmt: skip
+        """Judge one row whose turn it is, and decide by it; append what comes of it."""
+        judged, flags = self.quality.apply(time_ms, values, source, told)
+        self.flags += flags
+        if self.quality.notes:
+            changes += self._notes(now_ms)
         if self.watch is None and self.rules is None:
-            return values, [], self._notes(now_ms)
-        self.silence.begin(now_ms)
-        scored: list[Scored] = []
-        changes = self._notes(now_ms) if self.quality.notes else []
+            return
         in_time = False
         if self.watch is not None:
             late = self.watch.grid.late
-            for observation in self.watch.observe(reading.time_ms, judged, rebased=rebased):
+            for observation in self.watch.observe(time_ms, judged, rebased=rebased):
                 step = self.watch.score(observation)
                 scored.append(step)
                 changes += self._decide(step, now_ms)
             in_time = self.watch.grid.late == late
         if self.rules is not None and self.rules.grid is not None:
             late = self.rules.grid.late
-            for observation in self.rules.observe(reading.time_ms, judged, rebased=rebased):
+            for observation in self.rules.observe(time_ms, judged, rebased=rebased):
                 changes += self._rule(observation, (), now_ms)
             in_time = in_time or self.rules.grid.late == late
         if in_time:  # what comes too late is not heard
             self.silence.hear_values(self.channels, judged, now_ms)
         if self.alarm.silent:
             changes += self.silence.returned(now_ms)
-        return values, scored, changes
 
     def calibrate(self, reading: Reading) -> list[float]:
         """Return engineering values in the order of ``channels``, NaN for missing."""
@@ -146,11 +171,12 @@ class Station:
         return [self.alarm.note(now_ms, note) for note in self.quality.drain()]
 
     def _watch_acceleration(self) -> None:
-        """Let no step be taken out of a channel that is known to accelerate."""
+        """Let no step be taken out of what is known to accelerate, and spikes out of movement."""
         movement = None if self.rules is None else self.rules.decider.movement
-        if movement is None:
+        if self.rules is None or movement is None:
             self.quality.jumps.moving = lambda _: False
             return
+        self.quality.jumps.undone = self.rules.decider.undo
         stage = next(s for s in movement.series() if s.kind == "stage")
         places = {name: i for i, name in enumerate(stage.channels)}
         self.quality.jumps.moving = lambda name: name in places and stage.values[places[name]] >= 1
@@ -216,6 +242,7 @@ class Station:
             "watch": None if self.watch is None else self.watch.snapshot(),
             "rules": None if self.rules is None else self.rules.snapshot(),
             "quality": self.quality.snapshot(),
+            "order": self.order.snapshot(),
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
@@ -251,6 +278,7 @@ class Station:
         notes = []
         try:
             self.quality.restore(state["quality"])
+            self.order.restore(state["order"])
         except UNUSABLE as error:
             limits = None if self.watch is None else self.watch.jump_limits
             self.quality = QualityControl(qc_channels(self.config, limits), self.rejected)
@@ -270,25 +298,3 @@ class Station:
             self.rules.hold(self.alarm.ruled)
             notes.append(f"{self.name}: the saved state of the rules cannot be used ({error!r})")
         return notes
-
-
-def check_schema(config: StationConfig, manifest: Manifest) -> None:
-    """Raise BundleError unless the station has every channel of the bundle, in its unit."""
-    by_name = {channel.name: channel for channel in config.channels}
-    wrong = []
-    for spec in manifest.channels:
-        channel = by_name.get(spec.name)
-        if channel is None:
-            wrong.append(f"channel {spec.name!r} ({spec.unit}) is not configured")
-        elif channel.unit != spec.unit:
-            wrong.append(f"channel {spec.name!r} is in {channel.unit}, trained in {spec.unit}")
-        elif channel.aggregate != spec.aggregate:
-            wrong.append(
-                f"channel {spec.name!r} aggregates by {channel.aggregate}, "
-                f"trained with {spec.aggregate}"
-            )
-    if config.step_ms and config.step_ms != manifest.step_ms:
-        wrong.append(f"step_s is {config.step_ms / 1000:g}, trained at {manifest.step_ms / 1000:g}")
-    if wrong:
-        msg = f"station {config.name!r} does not fit bundle {manifest.label}: " + "; ".join(wrong)
-        raise BundleError(msg)

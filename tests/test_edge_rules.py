@@ -185,3 +185,7 @@ def test_missing_data_lowers_no_level(given_: list[float], at: int, missing: int
     levels(site, *given_[:at])
     before = site.level
     assert levels(site, *[NAN] * missing) == [before] * missing
+
+
+def test_what_is_not_known_does_not_count_towards_the_time_that_a_rule_must_hold() -> None:
+    assert levels(Site(WARN), 11, NAN, NAN, NAN, 11, 11) == [0, 0, 0, 0, 0, 3]

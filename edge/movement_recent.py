@@ -1,0 +1,82 @@
+"""The last looks at a movement: a reading that turns out a spike is taken out of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.movement_velocity import listed
+
+if TYPE_CHECKING:
+    from edge.evidence import Floats
+
+LOOKS = 6
+"""A spike shows within four readings, and each is a look at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One of them; arrays over the channels."""
+
+    bucket: int
+    time_ms: float
+    count: Floats
+    """Readings that its mean holds."""
+    weight: Floats
+    """What its mean counted for."""
+    record: Floats
+    """The fastest usual speed before it."""
+
+
+class Recent:
+    """The last looks, and what is to be taken out of steps that are still to come."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._looks: list[Look] = []
+        self.due: dict[tuple[int, int], float] = {}
+        """(channel, time_ms): how much too high that step will be."""
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._looks.clear()
+        self.due.clear()
+
+    def keep(self, look: Look) -> None:
+        """Take another look."""
+        self._looks = [*self._looks[1 - LOOKS :], look]
+
+    def find(self, bucket: int) -> Look | None:
+        """Give the look of a stretch of time, if it is one of the last."""
+        return next((look for look in self._looks if look.bucket == bucket), None)
+
+    def pending(self, time_ms: int, row: Floats) -> Floats:
+        """Take out of a step what is due, and forget what never came."""
+        out = row.copy()
+        for (channel, at_ms), excess in list(self.due.items()):
+            if at_ms <= time_ms:
+                del self.due[channel, at_ms]
+                if at_ms == time_ms:
+                    out[channel] -= excess
+        return out
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        looks = [
+            [x.bucket, x.time_ms, listed(x.count), listed(x.weight), listed(x.record)]
+            for x in self._looks
+        ]
+        return {"looks": looks, "due": [[i, at, by] for (i, at), by in self.due.items()]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot of the same channels."""
+        looks = []
+        for bucket, time_ms, *arrays in state["looks"][-LOOKS:]:
+            made = [np.array(each, dtype=float) for each in arrays]
+            if len(made) != 3 or any(len(each) != self._n for each in made):
+                raise ValueError("looks of other channels")
+            looks.append(Look(int(bucket), float(time_ms), *made))
+        self._looks = looks
+        self.due = {(int(i), int(at)): float(by) for i, at, by in state["due"]}
