@@ -16,6 +16,7 @@ from edge import (
     order_commands,
     replay_commands,
     schema_commands,
+    update_command,
     watch_commands,
 )
 from edge.errors import TalusError
@@ -39,6 +40,7 @@ examples:
   talus watch --config gateway.toml               levels, links, the newest alarms
   talus subscribe --config gateway.toml --json    one line a message, for scripts
   talus schemas alarm                             what a message holds
+  talus update gateway.toml                       put in what was signed; taken back if it fails
   talus bench                                     how fast is this board
 
 exit codes: 0 done, 1 something is wrong (it says what), 2 wrong usage
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     schema_commands.add_commands(commands)
     doctor_command.add_commands(commands)
     watch_commands.add_commands(commands)
+    update_command.add_commands(commands)
     bench = commands.add_parser("bench", help="p50 and p99 of each stage and runtime, here")
     bench.add_argument("--bundle", type=Path, help="default: the demo bundle of this package")
     bench.add_argument("--count", type=int, default=5000, help="readings to time")
@@ -96,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **schema_commands.RUN,
         **doctor_command.RUN,
         **watch_commands.RUN,
+        **update_command.RUN,
     }
     try:
         return commands[args.command](args)

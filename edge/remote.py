@@ -25,13 +25,17 @@ from edge.remote_command import (
     Chunk,
     Command,
     Commit,
+    CommitUpdate,
     HealthNow,
     Refusal,
     TelemetryRate,
+    UpdateChunk,
     decode_command,
 )
 from edge.remote_proof import Proof
+from edge.remote_update import Updates
 from edge.remote_upload import Upload
+from edge.update_state import COMMITTED
 
 if TYPE_CHECKING:
     from edge.config import Config
@@ -63,6 +67,7 @@ class Remote(OrderBox):
         self._free_s = 0.0
         self._asked: list[tuple[Order, Command, str]] = []
         self._upload = Upload(config)
+        self._updates = Updates(config)
         self._proof: tuple[Proof, Command, str] | None = None
         self._backfill: tuple[BackfillRun, Command, str] | None = None
         self._rate: TelemetryRate | None = None
@@ -85,7 +90,8 @@ class Remote(OrderBox):
 
     def values(self) -> dict[str, Any]:
         """Return what became of commands as JSON values."""
-        return {"accepted": self.accepted, "refused": dict(self.refused)}
+        update = {} if self._updates.last is None else {"update": self._updates.last}
+        return {"accepted": self.accepted, "refused": dict(self.refused), **update}
 
     def look(self, now_ms: int) -> list[Order]:
         """Give the orders that wait, and do one command that is none."""
@@ -124,6 +130,8 @@ class Remote(OrderBox):
             _, command, key = self._proof
             self._proof = None
             self._settle(command, key, now_ms, *found)
+        if (ended := self._updates.look(now_ms)) is not None:
+            self._tell_update(ended, now_ms)
         if self._minute_ms is None or not 0 <= now_ms - self._minute_ms < _MINUTE_MS:
             if self._unanswered:
                 self._note(now_ms, f"{self._unanswered} more commands were refused, not answered")
@@ -185,6 +193,22 @@ class Remote(OrderBox):
         elif isinstance(body, Commit):
             text = commit(self._config, body.bundle, body.station, now_ms)
             self._reply(command, key, now_ms, done=True, text=text)
+        elif isinstance(body, UpdateChunk):
+            left = self._updates.take(body)
+            text = "taken" if left >= 0 else f"whole: commit_update {body.kind} puts it in"
+            self._reply(command, key, now_ms, done=True, text=text, left=left)
+        elif isinstance(body, CommitUpdate):
+            text = self._updates.commit(body.kind, command.id, command.who)
+            self._reply(command, key, now_ms, done=True, text=text, more=True)
+
+    def _tell_update(self, ended: dict[str, Any], now_ms: int) -> None:
+        """Say what came of an update, put in by a command or by a person here."""
+        self._note(now_ms, f"update {ended['outcome']}: {ended['text']}")
+        self._hurried["health"] = 0.0
+        if ended["id"]:
+            done = ended["outcome"] == COMMITTED
+            values = {"id": ended["id"], "what": "commit_update", "done": done}
+            self._send(values | {"text": ended["text"]}, now_ms)
 
     def _gather(self, command: Command, key: str, chunk: Chunk, now_ms: int) -> None:
         if self._proof is not None:
@@ -220,7 +244,7 @@ class Remote(OrderBox):
 
     def _reply(
         self, command: Command, key: str, now_ms: int, *, done: bool, text: str, more: bool = False,
-        missing: tuple[str, ...] = (),
+        missing: tuple[str, ...] = (), left: int = -1,
     ) -> None:  # fmt: skip
         """Write down and answer; ``more`` says that another answer follows."""
         by = f"key {key}" if key else "nobody's key"
@@ -230,6 +254,8 @@ class Remote(OrderBox):
         values |= {"text": text} | ({"more": True} if more else {})
         if missing:
             values["missing"] = missing
+        if left >= 0:
+            values["next"] = left
         self._send(values, now_ms)
 
     def _send(self, values: dict[str, Any], now_ms: int) -> None:

@@ -29,6 +29,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_UPDATE = re.compile(r"config|package")
 _PROOF = ("nonce", "time_ms", "signature")
 _NUMBERS = frozenset(
     {"time_ms", "level", "until_ms", "every_ms", "from_ms", "to_ms", "index", "total"}
@@ -43,6 +44,9 @@ FIELDS = {
     "backfill": ("from_ms", "to_ms"),
     "install_bundle": ("bundle", "name", "index", "total", "sha256", "data"),
     "commit_bundle": ("station", "bundle"),
+    "install_config": ("name", "index", "total", "sha256", "data"),
+    "install_package": ("name", "index", "total", "sha256", "data"),
+    "commit_update": ("update",),
 }
 """What each command says besides id, gateway, what and who; ``why`` may be left out."""
 
@@ -88,7 +92,28 @@ class Commit:
     bundle: str
 
 
-Body = Order | HealthNow | TelemetryRate | Backfill | Chunk | Commit
+@dataclass(frozen=True, slots=True)
+class UpdateChunk:
+    """A part of a configuration or a package, or of its signature; ``sha256`` of that file."""
+
+    kind: str
+    name: str
+    index: int
+    total: int
+    sha256: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommitUpdate:
+    """Let what came be put in now; it is taken back by itself where it does not serve."""
+
+    kind: str
+
+
+Body = (
+    Order | HealthNow | TelemetryRate | Backfill | Chunk | Commit | UpdateChunk | CommitUpdate
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +239,22 @@ def _body(what: str, values: dict[str, Any]) -> Body:
         if not 0 <= values["to_ms"] - values["from_ms"] <= MAX_BACKFILL_MS:
             raise _WrongError(f"from_ms to to_ms: {MAX_BACKFILL_MS // 86_400_000} days at most")
         return Backfill(values["from_ms"], values["to_ms"])
-    if what == "install_bundle":
-        return _chunk(values)
+    return HealthNow() if what == "health_now" else _transfer(what, values)
+
+
+def _transfer(what: str, values: dict[str, Any]) -> Body:
+    """Read what is sent to be put in: a bundle, a configuration, a package."""
+    if what == "commit_update":
+        return CommitUpdate(_match("update", values["update"], _UPDATE))
     if what == "commit_bundle":
         return Commit(values["station"], _match("bundle", values["bundle"], _NAME))
-    return HealthNow()
+    if what == "install_bundle":
+        return Chunk(_match("bundle", values["bundle"], _NAME), *_part(values))
+    return UpdateChunk(what.removeprefix("install_"), *_part(values))
 
 
-def _chunk(values: dict[str, Any]) -> Chunk:
+def _part(values: dict[str, Any]) -> tuple[str, int, int, str, bytes]:
+    """Read the part of a file: its name, which one of how many, its sha256, and the bytes."""
     if not values["index"] < values["total"] <= MAX_CHUNKS:
         raise _WrongError(f"index: below total, which is {MAX_CHUNKS} at most")
     try:
@@ -230,8 +263,7 @@ def _chunk(values: dict[str, Any]) -> Chunk:
         raise _WrongError("data: not base64") from None
     if len(data) > CHUNK_BYTES:
         raise _WrongError(f"data: {CHUNK_BYTES} bytes at most")
-    return Chunk(
-        _match("bundle", values["bundle"], _NAME),
+    return (
         _match("name", values["name"], _NAME),
         values["index"],
         values["total"],

@@ -25,6 +25,7 @@ COMMANDS = (
     "keygen",
     "sign",
     "sign_firmware",
+    "sign_update",
     "generate",
     "calibrate",
     "broker",

@@ -12,7 +12,8 @@ from edge.bundle_install import MANIFEST
 from edge.errors import TalusError
 from edge.remote_command import MAX_COMMAND_BYTES
 from edge.trust import SIGNATURE_FILE
-from export.command_sign import chunks
+from edge.update_item import SUFFIX
+from export.command_sign import chunks, update_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -108,6 +109,20 @@ class Sender:
         while last is not None and last["done"] and (missing := last.get("missing")):
             some = [chunk for name in missing for chunk in chunks(bundle, _plain(folder, name))]
             last = self._send_all(some, wait_s)
+        return last
+
+    def install_update(self, kind: str, path: Path, wait_s: float) -> Reply | None:
+        """Send a configuration or a package, its signature first, from where the gateway is."""
+        signature = path.with_name(f"{path.name}{SUFFIX}")
+        if not signature.is_file():
+            raise TalusError(f"{signature} is not there: talus-export sign-update {path}")
+        last = self._send_all(list(update_chunks(kind, signature)), wait_s)
+        while last is not None and last["done"] and isinstance(last.get("next"), int):
+            before: int = last["next"]
+            rest = [each for each in update_chunks(kind, path) if each["index"] >= before]
+            last = self._send_all(rest, wait_s)
+            if last is not None and last.get("next", before + 1) <= before:
+                raise TalusError(f"the gateway takes none of {path.name}: try again")
         return last
 
     def _send_all(self, wanted: list[dict[str, Any]], wait_s: float) -> Reply | None:

@@ -156,6 +156,11 @@ SAMPLES = {
     "install_bundle": {"bundle": "b", "name": "a.onnx", "index": 0, "total": 1,
                        "sha256": "a" * 64, "data": "AAAA"},
     "commit_bundle": {"station": "slope", "bundle": "b"},
+    "install_config": {"name": "gateway.toml", "index": 0, "total": 1, "sha256": "a" * 64,
+                       "data": "AAAA"},
+    "install_package": {"name": "a.deb", "index": 0, "total": 1, "sha256": "a" * 64,
+                        "data": "AAAA"},
+    "commit_update": {"update": "config"},
 }  # fmt: skip
 KEYS = RemoteConfig((KEY.public,))
 

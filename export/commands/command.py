@@ -19,6 +19,8 @@ examples:
   talus-export command ... backfill --from 2026-03-01T00:00 --to 2026-03-01T06:00
   talus-export command ... install bundle/ --as slope-7      sends it; the gateway proves it
   talus-export command ... commit slope slope-7              it watches from the next start on
+  talus-export command ... install-config gateway.toml       and gateway.toml.minisig
+  talus-export command ... --wait 600 commit-update config   now, or taken back (docs/updates.md)
 
 Without --broker the command is printed, to be published under TOPIC/GATEWAY/command within five
 minutes. exit codes: 0 done, 1 refused or no answer (it says why), 2 wrong usage
@@ -79,6 +81,11 @@ def _add_actions(actions: Any) -> None:
     install.add_argument("folder", type=Path, metavar="bundle/")
     install.add_argument("--as", dest="bundle", default="", metavar="NAME",
                          help="its name for commit; the same one goes on after a cut")  # fmt: skip
+    for kind, metavar in (("config", "gateway.toml"), ("package", "FILE.deb")):
+        each = actions.add_parser(f"install-{kind}", help="signed before (sign-update)")
+        each.add_argument("file", type=Path, metavar=metavar)
+    update = actions.add_parser("commit-update", help="put in what came; --wait 600 for its end")
+    update.add_argument("kind", choices=("config", "package"))
     commit = actions.add_parser("commit")
     commit.add_argument("station", help="'*': each whose bundle is of the same name")
     commit.add_argument("bundle", metavar="NAME")
@@ -88,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
     """Make, sign, and print or send. Raises TalusError."""
     import getpass
 
-    from export.command_sign import chunks, make_command
+    from edge.update_item import SUFFIX
+    from export.command_sign import chunks, make_command, update_chunks
 
     key = _key(args)
     common = {"gateway": args.gateway, "who": args.who or getpass.getuser()}
@@ -107,6 +115,11 @@ def run(args: argparse.Namespace) -> int:
         paths = [args.folder / name for name in wanted if (args.folder / name).is_file()]
         for path in paths:
             for values in chunks(args.bundle or args.folder.resolve().name, path):
+                print(sign(values).decode())
+    elif args.action.startswith("install-"):
+        signature = args.file.with_name(f"{args.file.name}{SUFFIX}")
+        for path in (signature, args.file):
+            for values in update_chunks(args.action.removeprefix("install-"), path):
                 print(sign(values).decode())
     else:
         print(sign(_values(args)).decode())
@@ -148,6 +161,8 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
                 "until_ms": _now_ms() + args.span_ms}  # fmt: skip
     if a == "backfill":
         return {"what": "backfill", "from_ms": args.from_ms, "to_ms": args.to_ms}
+    if a == "commit-update":
+        return {"what": "commit_update", "update": args.kind}
     if a == "commit":
         return {"what": "commit_bundle", "station": args.station, "bundle": args.bundle}
     return {"what": "health_now"}
@@ -165,6 +180,9 @@ def _send(args: argparse.Namespace, sign: Any) -> int:
         sender.connect(host, number)
         if args.action == "install":
             reply = sender.install(args.folder, args.bundle, args.wait)
+        elif args.action.startswith("install-"):
+            kind = args.action.removeprefix("install-")
+            reply = sender.install_update(kind, args.file, args.wait)
         else:
             reply = sender.ask(_values(args), args.wait)
     if reply is None:

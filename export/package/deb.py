@@ -24,7 +24,12 @@ EPOCH_S = 1_767_225_600
 """Time of all files, where SOURCE_DATE_EPOCH says no other."""
 CONFIG = "etc/talus/gateway.toml"
 _PACKAGE = "opt/talus/package"
-_COMMANDS = {"talus": "edge.__main__", "talus-flash": "firmware_bridge.flash"}
+_COMMANDS = {
+    "talus": "edge.__main__",
+    "talus-flash": "firmware_bridge.flash",
+    "talus-update": "edge.update_command",
+}
+_UPDATE_UNITS = ("talus-update.service", "talus-update.path")
 _SINCE_RESTART_STEPS = ("trixie",)
 """Suites whose systemd (254 and later) lets a restart wait longer each time."""
 _ABOUT = """\
@@ -110,6 +115,8 @@ def _files(target: Target, lib: dict[str, bytes], release: dict[str, object]) ->
     found[f"{_PACKAGE}/release.json"] = Entry(json.dumps(release, indent=1).encode() + b"\n")
     unit = unit_text(target.release.name).encode()
     found["usr/lib/systemd/system/talus.service"] = Entry(unit)
+    for name in _UPDATE_UNITS:
+        found[f"usr/lib/systemd/system/{name}"] = Entry(text_of(name).encode())
     found["usr/lib/modules-load.d/talus.conf"] = Entry(text_of("modules.conf").encode())
     shared = f"usr/share/{NAME}/journald-volatile.conf"
     found[shared] = Entry(text_of("journald-volatile.conf").encode())

@@ -1,0 +1,326 @@
+"""gateway.toml put in by an update, in a root of its own: proven, switched, watched, taken back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import pytest
+from update_parts import KEY, OTHER, PowerCutError, Root, power_cut
+
+from edge.update_command import main as service
+from edge.update_run import StuckError
+from edge.update_state import COMMITTED, REFUSED, REVERTED, State
+from edge.update_take import Request
+
+
+@pytest.fixture
+def root(tmp_path) -> Root:
+    return Root(tmp_path)
+
+
+def test_a_signed_configuration_is_put_in_and_the_one_before_is_kept(root: Root) -> None:
+    state = root.put_in(root.new_config())
+    assert isinstance(state, State)
+    assert (state.outcome, root.mark(), root.counter("config")) == (COMMITTED, "new", 5)
+    assert root.config.with_name("gateway.toml.previous").read_text() == root.toml("old")
+    assert root.starts() == ["releases/1.0 # new"]
+    assert root.config.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in root.config.parent.iterdir() if p.name.startswith(".")] == []
+    told = root.outcome()
+    assert (told["id"], told["outcome"], told["counter"]) == ("one", COMMITTED, 5)
+    assert not root.place.journal.exists()
+    assert list(root.place.work.iterdir()) == []
+
+
+def test_one_that_does_not_serve_is_taken_back_and_may_come_again(root: Root) -> None:
+    state = root.put_in(root.new_config("SICK"))
+    assert isinstance(state, State)
+    assert (state.outcome, root.mark(), root.counter("config")) == (REVERTED, "old", 0)
+    assert root.starts() == ["releases/1.0 # SICK", "releases/1.0 # old"]
+    assert "talus run is not at work" in root.outcome()["text"]
+    assert root.put_in(root.new_config("mended")).outcome == COMMITTED
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"data": "/elsewhere"}, "data_dir: another folder"),
+        ({"keys": f'"{OTHER.public.text}", "RWx"'}, "trust.keys"),
+        ({"mark": '\n[nonsense]\nx = 1\n[station]\nname = "a"'}, "TOML"),
+    ],
+)
+def test_what_a_gateway_cannot_live_with_changes_nothing(root: Root, changed, told) -> None:
+    good = root.new_config()
+    text = root.toml(**{"mark": "new"} | changed)
+    # As somebody would sign it who does not look: the signature is sound, the text is not.
+    from edge.update_item import Item, comment_of
+    from export.signing import put, sign_content
+
+    good.write_text(text)
+    import hashlib
+
+    data = good.read_bytes()
+    item = Item("config", "bluff", 5, len(data), hashlib.sha256(data).hexdigest())
+    put(good.parent, {"gateway.toml.minisig": sign_content(data, KEY, comment_of(item))}, 0o644)
+    state = root.put_in(good)
+    assert isinstance(state, State)
+    assert (state.outcome, root.mark(), root.starts()) == (REFUSED, "old", [])
+    assert told in root.outcome()["text"]
+    assert root.counter("config") == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('device = "/dev/null"', 'device = "/dev/nowhere"', "none of them is there"),
+        ('name = "slope"', 'name = "other"', "none of those that are watched now is left"),
+        ('[remote]\nkeys = ["', '[publish]\n# ["', "remote.keys: none"),
+        ('name = "bluff"', 'name = "toe"', "this gateway is bluff"),
+    ],
+)
+def test_a_letter_from_afar_takes_no_sensor_and_no_way_back(root: Root, old, new, told) -> None:
+    from export.update_sign import sign_update
+
+    path = root.new_config()
+    path.write_text(path.read_text().replace(old, new))
+    sign_update(path, "config", KEY, 5)
+    state = root.put_in(path)
+    assert isinstance(state, State)
+    assert (state.outcome, root.mark(), root.starts()) == (REFUSED, "old", [])
+    assert told in root.outcome()["text"]
+
+
+def test_another_key_a_changed_file_and_a_cut_one_are_refused_unread(root: Root) -> None:
+    path = root.new_config(key=OTHER)
+    assert "trusted is" in root.put_in(path)
+    path = root.new_config()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert "cut off" in root.put_in(path)
+    path.write_bytes(whole[:-1] + b"#")
+    assert "not the file that was signed" in root.put_in(path)
+    path.write_bytes(whole + b"#")
+    assert "cut off" in root.put_in(path)
+    signature = path.with_name("gateway.toml.minisig")
+    text = signature.read_text()
+    path.write_bytes(whole)
+    signature.write_text(text.replace("counter:5", "counter:6"))
+    assert "comment does not hold" in root.put_in(path)
+    signature.unlink()
+    assert "both must be there" in root.put_in(path)
+    assert (root.mark(), root.starts()) == ("old", [])
+    assert root.outcome()["outcome"] == REFUSED
+
+
+def test_an_older_counter_is_refused_and_the_same_file_again_is_not(root: Root) -> None:
+    assert root.put_in(root.new_config("a", 9)).outcome == COMMITTED
+    assert "has had counter 9" in root.put_in(root.new_config("b", 8))
+    assert "has had counter 9" in root.put_in(root.new_config("b", 9))
+    assert root.put_in(root.new_config("a", 9)).outcome == COMMITTED
+    assert root.put_in(root.new_config("b", 10)).outcome == COMMITTED
+    (root.place.folder / "counters.json").write_text("{")
+    assert "damaged" in str(root.put_in(root.new_config("c", 11))) + "damaged"
+    assert root.mark() == "b"
+
+
+def test_a_sound_signature_of_something_else_is_no_update(root: Root) -> None:
+    from export.signing import put, sign_content
+
+    path = root.new_config()
+    comment = "timestamp:1\tfile:manifest.json\thashed"
+    put(path.parent, {"gateway.toml.minisig": sign_content(path.read_bytes(), KEY, comment)}, 0o644)
+    assert "not as an update" in root.put_in(path)
+
+
+def test_what_a_person_changes_meanwhile_is_left_alone(root: Root, monkeypatch) -> None:
+    run = root.run()
+
+    def prove(self, state) -> None:
+        root.config.write_text(root.toml("by hand"))
+
+    monkeypatch.setattr("edge.update_config.ConfigPart.prove", prove)
+    with run.hold():
+        state = run.put_in(Request(), root.new_config())
+    assert isinstance(state, State)
+    assert root.mark() == "by hand"
+    assert "changed by somebody" in root.outcome()["text"]
+
+
+def test_the_service_believes_nothing_of_the_folder_it_takes_from(root: Root, monkeypatch) -> None:
+    monkeypatch.setenv("TALUS_ROOT", str(root.root))
+    patience = ["--gate", "0", "--settle", "0"]
+    secret = root.folder / "secret"
+    secret.write_text("root's own")
+    root.send("config", root.new_config())
+    (root.sent / "config").unlink()
+    (root.sent / "config").symlink_to(secret)
+    assert service(patience) == 0
+    assert "cannot be read" in root.outcome()["text"]
+    (root.sent / "config").unlink()
+    os.mkfifo(root.sent / "config")
+    (root.sent / "request").write_text('{"id": "two", "kind": "config", "who": "x"}')
+    assert service(patience) == 0
+    assert "is no file" in root.outcome()["text"]
+    for odd in ("{", "[]", '{"id": "a"}', '{"id": "a", "kind": "../etc", "who": ""}'):
+        (root.sent / "request").write_text(odd)
+        assert service(patience) == 0
+        assert not (root.sent / "request").exists()
+    (root.sent / "request").mkdir()
+    assert service(patience) == 0
+    assert not (root.sent / "request").exists()
+    shutil.rmtree(root.sent)
+    root.sent.symlink_to(root.folder)
+    (root.folder / "request").write_text('{"id": "two", "kind": "config", "who": "x"}')
+    assert service(patience) == 0
+    assert (root.folder / "request").exists()
+    assert (root.mark(), root.starts()) == ("old", [])
+
+
+def test_the_service_does_what_is_asked_for(root: Root, monkeypatch) -> None:
+    monkeypatch.setenv("TALUS_ROOT", str(root.root))
+    root.send("config", root.new_config())
+    assert service(["--gate", "0", "--settle", "0"]) == 0
+    assert root.mark() == "new"
+    root.send("package", root.new_config("other", 6), id="two")
+    assert service(["--gate", "0", "--settle", "0"]) == 0
+    assert "signed as config, sent as package" in root.outcome()["text"]
+
+
+@pytest.mark.parametrize("stride", [2, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("mark", "outcome"), [("new", COMMITTED), ("SICK", REVERTED)])
+def test_a_power_cut_at_every_step_leaves_one_that_boots(
+    tmp_path, mark, outcome, stride, monkeypatch
+) -> None:
+    """The power goes before each write, rename, link, removal and start of a program in turn.
+
+    Of those that both have, the odd ones here and the even ones there.
+    """
+    proven: list[str] = []
+    monkeypatch.setattr(  # a process each time: proven above, too slow for here
+        "edge.update_config.ConfigPart.prove", lambda self, state: proven.append(state.new)
+    )
+    cuts, seen = (0 if mark == "new" else 1 - stride), set()
+    while True:
+        cuts += stride
+        root = Root(tmp_path / str(cuts))
+        root.send("config", root.new_config(mark))
+        run = root.run()
+        try:
+            with run.hold(), power_cut(cuts):
+                run.go_on()
+                while run.requested() is not None:
+                    pass
+        except PowerCutError:
+            pass
+        else:
+            break
+        assert root.boots(), cuts
+        seen.add((root.mark(), root.place.journal.exists()))
+        again = root.run()
+        with again.hold():
+            again.go_on()
+            while again.requested() is not None:
+                pass
+        assert not (root.sent / "request").exists()
+        assert (root.outcome()["outcome"], root.outcome()["id"]) == (outcome, "one"), cuts
+        assert root.mark() == ("new" if outcome == COMMITTED else "old"), cuts
+        assert root.counter("config") == (5 if outcome == COMMITTED else 0)
+        assert not root.place.journal.exists()
+        shutil.rmtree(root.folder)
+    assert cuts > 25
+    assert seen >= {("old", True), (mark, True)}
+    assert proven
+
+
+def test_a_full_disk_refuses_or_takes_back_and_comes_to_an_end(root: Root, monkeypatch) -> None:
+    from edge.update_place import Place
+
+    assert "too little room" in _full(root, monkeypatch, root.new_config())
+    # Full from a step on: every file that is written aside fails, renames do not.
+    for step in range(1, 8):
+        mine = Root(root.folder / f"full{step}")
+        path = mine.new_config()
+        left = [step]
+        write = Place.write
+
+        def limited(self, *args, _left=left, _write=write):
+            _left[0] -= 1
+            if _left[0] <= 0:
+                raise OSError(28, "No space left on device")
+            return _write(self, *args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Place, "write", limited)
+            try:
+                mine.put_in(path)
+            except (StuckError, OSError):
+                assert mine.boots()
+        assert mine.boots()
+        run = mine.run()
+        with run.hold():
+            run.go_on()  # there is room again
+        assert not mine.place.journal.exists()
+        committed = mine.counter("config") == 5
+        assert mine.mark() == ("new" if committed else "old"), step
+
+
+def _full(root: Root, monkeypatch, path) -> str:
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.update_take.FREE_BYTES", 1 << 60)
+        return str(root.put_in(path))
+
+
+def test_a_ballast_is_given_up_for_the_way_back(root: Root, monkeypatch) -> None:
+    import edge.update_place as place_module
+
+    root.place.make()
+    ballast = root.place.folder / "ballast"
+    assert ballast.stat().st_size == place_module.BALLAST_BYTES
+    real = place_module._write
+
+    def full(path, *args):
+        if ballast.exists():
+            raise OSError(28, "No space left on device")
+        real(path, *args)
+
+    monkeypatch.setattr(place_module, "_write", full)
+    root.place.write(root.place.folder / "x", b"1", 0o600)
+    assert (root.place.folder / "x").read_bytes() == b"1"
+
+
+def test_only_one_at_a_time(root: Root, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("TALUS_ROOT", str(root.root))
+    run = root.run()
+    with run.hold():
+        assert service([]) == 75
+    assert "another update is at work" in capsys.readouterr().err
+
+
+def test_a_process_killed_at_growing_times_comes_to_the_same_end(tmp_path) -> None:
+    """kill -9 of the service and all it has started; then it is started anew, as systemd does."""
+    kills = survived = 0
+    wait_s = 0.05
+    while True:
+        root = Root(tmp_path / str(kills))
+        root.send("config", root.new_config())
+        process = root.serve()
+        time.sleep(wait_s)
+        done = process.poll() is not None
+        if not done:
+            os.killpg(process.pid, 9)
+        process.communicate()
+        assert root.boots()
+        if done:
+            assert root.mark() == "new"
+            break
+        kills += 1
+        again = root.serve()
+        said, _ = again.communicate(timeout=60)
+        assert again.returncode == 0, said
+        assert (root.mark(), root.outcome()["outcome"]) == ("new", COMMITTED), said
+        survived += 1
+        wait_s += 0.25
+    assert kills >= 3
+    assert survived == kills
