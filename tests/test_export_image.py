@@ -186,6 +186,9 @@ def test_the_root_mounts_the_rest_and_runs_first_boot(parts, tmp_path) -> None:
         ["LABEL=rootfs", "/", "ext4"], ["LABEL=bootfs", "/boot/firmware", "vfat"],
         ["LABEL=talus-data", "/var/lib/talus", "ext4"],
     ]  # fmt: skip
+    # A board that is slow to find it must not be left without Talus: nothing tries again.
+    options = fstab[2].split()[3].split(",")
+    assert {"nofail", "x-systemd.device-timeout=10min"} <= set(options)
     for path in ("/boot/firmware", "/var/lib/talus"):
         assert entry(root, path)[0] == "directory"
     wants = "/etc/systemd/system/multi-user.target.wants/talus-firstboot.service"

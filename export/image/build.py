@@ -30,10 +30,13 @@ DISK_ID = 0x7A1D5000
 TIME_S = 1735689600
 """2025-01-01: the date of what is in an image, unless SOURCE_DATE_EPOCH says another."""
 _NAMES = uuid.UUID("0c5f7a60-2f6e-4b1e-8a76-7a1d50000001")
+_DATA_OPTIONS = "noatime,nodev,nosuid,noexec,nofail,x-systemd.device-timeout=10min"
+# Waited for as long as a busy board may take to find its data partition: what gives up does
+# not try again, and Talus does not start without it. Nothing else waits: nofail.
 _FSTAB = f"""\
 LABEL={ROOT} / ext4 noatime,errors=remount-ro 0 1
 LABEL={BOOT} /boot/firmware vfat noatime,flush,umask=0077,nofail 0 2
-LABEL={DATA} /var/lib/talus ext4 noatime,nodev,nosuid,noexec,nofail,x-systemd.device-timeout=30s 0 2
+LABEL={DATA} /var/lib/talus ext4 {_DATA_OPTIONS} 0 2
 """
 _UNITS = "etc/systemd/system"
 _CHUNK = 4 * MIB
