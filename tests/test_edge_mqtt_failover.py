@@ -9,20 +9,14 @@ import time
 
 import mqtt_parts as parts
 import pytest
+from failover_parts import PATIENCE_S, both, numbers, two_brokers
 from mqtt_parts import alarm, telemetry, until
 
 from edge.mqtt_client import Client
-from edge.parse_mqtt import Broker
-from export.local_broker import Mosquitto, mosquitto_path
+from export.local_broker import mosquitto_path
 
 if mosquitto_path() is None:
     pytest.skip("NOT TESTED: mosquitto is not installed", allow_module_level=True)
-
-PATIENCE_S = 1.0
-
-
-def numbers(ear: parts.Hearer, kind: str) -> list[int]:
-    return [json.loads(payload)["n"] for payload in ear.payloads(kind)]
 
 
 @pytest.fixture
@@ -34,25 +28,8 @@ def gateways(tmp_path):
 
 @pytest.fixture
 def two(tmp_path):
-    """Two brokers, each behind a proxy and with a hearer."""
-    sides = []
-    for name in ("preferred", "second"):
-        folder = tmp_path / name
-        folder.mkdir()
-        broker = Mosquitto(folder)
-        broker.start()
-        sides.append((broker, parts.Proxy(broker.port), parts.Hearer(broker.port, name=name)))
-    yield sides
-    for broker, proxy, ear in sides:
-        proxy.close()
-        ear.close()
-        broker.stop()
-
-
-def both(sides, **more):
-    (_, one, _), (_, other, _) = sides
-    more = {"patience_s": PATIENCE_S, "probe_s": 0.2} | more
-    return parts.config(one.port, others=(Broker("127.0.0.1", other.port),), **more)
+    with two_brokers(tmp_path) as sides:
+        yield sides
 
 
 def test_the_second_takes_over_and_the_preferred_is_gone_back_to(two, gateways) -> None:

@@ -7,20 +7,14 @@ import time
 
 import mqtt_parts as parts
 import pytest
+from failover_parts import numbers, two_brokers
 from mqtt_parts import alarm, telemetry, until
 
 from edge import mqtt_wrap
-from edge.parse_mqtt import Broker
 from export.local_broker import Mosquitto, mosquitto_path
 
 if mosquitto_path() is None:
     pytest.skip("NOT TESTED: mosquitto is not installed", allow_module_level=True)
-
-PATIENCE_S = 1.0
-
-
-def numbers(ear: parts.Hearer, kind: str) -> list[int]:
-    return [json.loads(payload)["n"] for payload in ear.payloads(kind)]
 
 
 @pytest.fixture
@@ -32,25 +26,8 @@ def gateways(tmp_path):
 
 @pytest.fixture
 def two(tmp_path):
-    """Two brokers, each behind a proxy and with a hearer."""
-    sides = []
-    for name in ("preferred", "second"):
-        folder = tmp_path / name
-        folder.mkdir()
-        broker = Mosquitto(folder)
-        broker.start()
-        sides.append((broker, parts.Proxy(broker.port), parts.Hearer(broker.port, name=name)))
-    yield sides
-    for broker, proxy, ear in sides:
-        proxy.close()
-        ear.close()
-        broker.stop()
-
-
-def both(sides, **more):
-    (_, one, _), (_, other, _) = sides
-    more = {"patience_s": PATIENCE_S, "probe_s": 0.2} | more
-    return parts.config(one.port, others=(Broker("127.0.0.1", other.port),), **more)
+    with two_brokers(tmp_path) as sides:
+        yield sides
 
 
 # ---- what waited is flagged ----

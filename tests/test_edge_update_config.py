@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 
 import pytest
-from update_parts import KEY, OTHER, PowerCutError, Root, power_cut
+from update_parts import KEY, OTHER, Root
 
 from edge.update_command import main as service
-from edge.update_run import StuckError
 from edge.update_state import COMMITTED, REFUSED, REVERTED, State
 from edge.update_take import Request
 
@@ -188,139 +186,9 @@ def test_the_service_does_what_is_asked_for(root: Root, monkeypatch) -> None:
     assert "signed as config, sent as package" in root.outcome()["text"]
 
 
-@pytest.mark.parametrize("stride", [2, pytest.param(1, marks=pytest.mark.soak)])
-@pytest.mark.parametrize(("mark", "outcome"), [("new", COMMITTED), ("SICK", REVERTED)])
-def test_a_power_cut_at_every_step_leaves_one_that_boots(
-    tmp_path, mark, outcome, stride, monkeypatch
-) -> None:
-    """The power goes before each write, rename, link, removal and start of a program in turn.
-
-    Of those that both have, the odd ones here and the even ones there.
-    """
-    proven: list[str] = []
-    monkeypatch.setattr(  # a process each time: proven above, too slow for here
-        "edge.update_config.ConfigPart.prove", lambda self, state: proven.append(state.new)
-    )
-    cuts, seen = (0 if mark == "new" else 1 - stride), set()
-    while True:
-        cuts += stride
-        root = Root(tmp_path / str(cuts))
-        root.send("config", root.new_config(mark))
-        run = root.run()
-        try:
-            with run.hold(), power_cut(cuts):
-                run.go_on()
-                while run.requested() is not None:
-                    pass
-        except PowerCutError:
-            pass
-        else:
-            break
-        assert root.boots(), cuts
-        seen.add((root.mark(), root.place.journal.exists()))
-        again = root.run()
-        with again.hold():
-            again.go_on()
-            while again.requested() is not None:
-                pass
-        assert not (root.sent / "request").exists()
-        assert (root.outcome()["outcome"], root.outcome()["id"]) == (outcome, "one"), cuts
-        assert root.mark() == ("new" if outcome == COMMITTED else "old"), cuts
-        assert root.counter("config") == (5 if outcome == COMMITTED else 0)
-        assert not root.place.journal.exists()
-        shutil.rmtree(root.folder)
-    assert cuts > 25
-    assert seen >= {("old", True), (mark, True)}
-    assert proven
-
-
-def test_a_full_disk_refuses_or_takes_back_and_comes_to_an_end(root: Root, monkeypatch) -> None:
-    from edge.update_place import Place
-
-    assert "too little room" in _full(root, monkeypatch, root.new_config())
-    # Full from a step on: every file that is written aside fails, renames do not.
-    for step in range(1, 8):
-        mine = Root(root.folder / f"full{step}")
-        path = mine.new_config()
-        left = [step]
-        write = Place.write
-
-        def limited(self, *args, _left=left, _write=write):
-            _left[0] -= 1
-            if _left[0] <= 0:
-                raise OSError(28, "No space left on device")
-            return _write(self, *args)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Place, "write", limited)
-            try:
-                mine.put_in(path)
-            except (StuckError, OSError):
-                assert mine.boots()
-        assert mine.boots()
-        run = mine.run()
-        with run.hold():
-            run.go_on()  # there is room again
-        assert not mine.place.journal.exists()
-        committed = mine.counter("config") == 5
-        assert mine.mark() == ("new" if committed else "old"), step
-
-
-def _full(root: Root, monkeypatch, path) -> str:
-    with monkeypatch.context() as patched:
-        patched.setattr("edge.update_take.FREE_BYTES", 1 << 60)
-        return str(root.put_in(path))
-
-
-def test_a_ballast_is_given_up_for_the_way_back(root: Root, monkeypatch) -> None:
-    import edge.update_place as place_module
-
-    root.place.make()
-    ballast = root.place.folder / "ballast"
-    assert ballast.stat().st_size == place_module.BALLAST_BYTES
-    real = place_module._write
-
-    def full(path, *args):
-        if ballast.exists():
-            raise OSError(28, "No space left on device")
-        real(path, *args)
-
-    monkeypatch.setattr(place_module, "_write", full)
-    root.place.write(root.place.folder / "x", b"1", 0o600)
-    assert (root.place.folder / "x").read_bytes() == b"1"
-
-
 def test_only_one_at_a_time(root: Root, monkeypatch, capsys) -> None:
     monkeypatch.setenv("TALUS_ROOT", str(root.root))
     run = root.run()
     with run.hold():
         assert service([]) == 75
     assert "another update is at work" in capsys.readouterr().err
-
-
-def test_a_process_killed_at_growing_times_comes_to_the_same_end(tmp_path) -> None:
-    """kill -9 of the service and all it has started; then it is started anew, as systemd does."""
-    kills = survived = 0
-    wait_s = 0.05
-    while True:
-        root = Root(tmp_path / str(kills))
-        root.send("config", root.new_config())
-        process = root.serve()
-        time.sleep(wait_s)
-        done = process.poll() is not None
-        if not done:
-            os.killpg(process.pid, 9)
-        process.communicate()
-        assert root.boots()
-        if done:
-            assert root.mark() == "new"
-            break
-        kills += 1
-        again = root.serve()
-        said, _ = again.communicate(timeout=60)
-        assert again.returncode == 0, said
-        assert (root.mark(), root.outcome()["outcome"]) == ("new", COMMITTED), said
-        survived += 1
-        wait_s += 0.25
-    assert kills >= 3
-    assert survived == kills
