@@ -34,9 +34,10 @@ CHANNELS = 64
 START_S = 12.0
 SNAPSHOT_S = 120.0
 """The default of snapshot_every_s: what is measured holds whole intervals of it."""
+# Names of their own: two of one name throw each other out of the broker, again and again.
 _HEAD = """\
 [gateway]
-name = "disk"
+name = "{name}"
 [trust]
 allow_unsigned = true
 [mqtt]
@@ -63,7 +64,7 @@ def write_eight(folder: Path, nodes: list[PtyNode], port: int) -> Path:
     """Write the gateway.toml of eight demo slopes; all else by default."""
     text = (demo_bundle().parent / "gateway.toml").read_text(encoding="utf-8")
     station = text[text.index("\n[[station]]") :]
-    parts = [_HEAD.format(port=port)]
+    parts = [_HEAD.format(name=folder.name, port=port)]
     parts += [_PORT.format(name=f"n{i}", device=node.device) for i, node in enumerate(nodes)]
     parts += [
         station.replace('name = "slope"', f'name = "slope{i}"').replace('"node"', f'"n{i}"')
@@ -77,7 +78,7 @@ def write_one(folder: Path, logger: LinePty, port: int) -> Path:
     """Write the gateway.toml of one station of 64 channels, with the rules of a profile."""
     columns = ", ".join(f"{name} = {2 + i}" for i, name in enumerate(_names()))
     lines = _LINES.format(device=logger.device, count=2 + CHANNELS, columns=columns)
-    parts = [_HEAD.format(port=port), lines]
+    parts = [_HEAD.format(name=folder.name, port=port), lines]
     parts += ['[[station]]\nname = "slope"\nstep_s = 600\n[station.decision]\nprofile = "general"']
     parts += [
         f'[[station.channel]]\nname = "{name}"\nport = "n"\nquantity = "tilt"\nunit = "mrad"'
@@ -152,7 +153,8 @@ def steady(folder: Path, snapshots: int, *, warm: bool) -> dict[str, float]:
     seconds = snapshots * SNAPSHOT_S
     with ExitStack() as stack:
         broker = stack.enter_context(Mosquitto(folder))
-        days = (seconds + 60) / 144.0
+        rows = seconds + START_S + 60.0 + (SNAPSHOT_S if warm else 0.0)
+        days = rows / 144.0  # a row a second, of ten minutes each
         nodes = [stack.enter_context(make_node(1.0, days=days)) for _ in range(STATIONS)]
         wide = stack.enter_context(LinePty(lines(), interval_s=1.0))
         for name in ("eight", "one"):

@@ -117,16 +117,19 @@ def is_broken(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a database with its log; returns the new path."""
+def aside_name(path: Path) -> Path:
+    """Return the next free name for a damaged file; the oldest of those kept go."""
     old = sorted(path.parent.glob(f"{path.stem}.damaged.*.db"), key=lambda p: p.stat().st_mtime)
     for gone in old[: 1 - MAX_ASIDE]:
         for suffix in ("", "-wal", "-shm"):
             gone.with_name(gone.name + suffix).unlink(missing_ok=True)
     names = (path.with_name(f"{path.stem}.damaged.{os.getpid()}-{n}.db") for n in range(100_000))
-    aside = next(name for name in names if not name.exists())
+    return next(name for name in names if not name.exists())
+
+
+def set_aside(path: Path, aside: Path) -> None:
+    """Rename a database with its log."""
     for suffix in ("", "-wal", "-shm"):
         found = path.with_name(path.name + suffix)
         if found.exists():
             found.rename(aside.with_name(aside.name + suffix))
-    return aside

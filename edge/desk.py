@@ -49,7 +49,7 @@ class Desk:
         self._started_s = time.monotonic()
         self.outbox = outbox
         self._carried_rows = outbox.rows
-        self._restore()
+        self._forgotten = self._restore()
         self._signatures = {name: signature_values(found) for name, found in opened.items()}
         watched = {n: None if isinstance(b, str) else b.manifest.label for n, b in opened.items()}
         self.relay = Relay(config.mqtt, config.folder, config.name, outbox, watched)
@@ -61,21 +61,29 @@ class Desk:
         self.latency = Latency()
         self.alarms = 0
 
-    def _restore(self) -> None:
+    def _restore(self) -> list[str]:
+        """Go on from the saved state; what of it was lost, in words."""
         try:
             saved = join(_PIPELINE, self.outbox.load_state)
             if saved is None:
-                return
+                return []
             notes = self._pipeline.restore(saved, time.time_ns() // 1_000_000)
         except UNUSABLE as error:
-            notes = [f"the saved state cannot be used ({error!r}); models warm up anew"]
+            words = f"the saved state cannot be used ({error!r}); all warms up anew"
+            notes = [f"{name}: {words}" for name in self._pipeline.stations]
         for note in notes:
             log.warning("restore: %s", note)
+        return notes
 
     def start(self, now_ms: int) -> None:
         """Begin to connect, and say what this gateway has."""
         self.relay.start()
         self.put(self.publisher.birth(self._pipeline.stations, now_ms), self.state())
+        self.commit(  # rules that warm up anew see nothing for days: the room must know
+            self._pipeline.stations[name].alarm.note(now_ms, words)
+            for name, _, words in (note.partition(": ") for note in self._forgotten)
+            if name in self._pipeline.stations
+        )
 
     def take(self, outcome: Outcome, source: str, received_ms: int) -> None:
         """Take what became of one reading: commit what changed, gather the rest."""
@@ -135,7 +143,11 @@ class Desk:
 
     def state(self) -> dict[str, bytes]:
         """Return all that must outlive this program."""
-        found = cut(_PIPELINE, self._pipeline.snapshot())
+        found = {}
+        try:
+            found = cut(_PIPELINE, self._pipeline.snapshot())
+        except ValueError as error:  # no alarm may wait for a state that cannot be written
+            log.error("state: %s: a restart would go on from the one before", error)
         return found | self.publisher.state() | self.second.state()
 
     def health(self, now_ms: int, more: More) -> Message:

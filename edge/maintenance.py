@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("talus")
 
 LOOK_MS = 500
-TELL_MS = 60_000
-"""How often the alarms are told though nothing changed; they are believed for 5 minutes."""
+TELL_MS = 240_000
+"""How often the alarms are told though nothing changed; they are believed for 5 minutes. Each time
+wears the card by some 20 kB."""
 
 
 class Maintenance:

@@ -38,6 +38,8 @@ MAX_EVENTS = 10_000
 CONNECT_S = 10.0
 """The longest that a connection may take, from its first packet to the broker's answer."""
 _LOOK_S = 0.25
+SOON_S = 30.0
+"""A connection that breaks off sooner than this may have been taken over."""
 _KEEPALIVE = 0x8D
 _BYTES_ACKED = 120
 """Where in struct tcp_info (Linux) the number of bytes stands that the other end has taken."""
@@ -73,6 +75,7 @@ class Link:
         self._events = events
         self._will = will
         self._lost = ""
+        self._connected_s = 0.0
         self._cut = False
         self._flooded = False
         self._looked_s, self._taken = 0.0, 0
@@ -161,6 +164,7 @@ class Link:
     def _on_connect(self, *args: Any) -> None:
         reason = args[3]
         self.was_connected, self.was_refused = not reason.is_failure, reason.is_failure
+        self._connected_s = time.monotonic()
         kind = "refused" if reason.is_failure else "connected"
         self._tell(kind, args[4], reason)
 
@@ -177,7 +181,14 @@ class Link:
         elif reason.value == _KEEPALIVE:
             self._lost = "no answer to a ping"
         else:
-            self._lost = "it broke off"
+            self._lost = self._broke_off()
+
+    def _broke_off(self) -> str:
+        """Say so; few brokers tell that they gave the place to a namesake, and 3.1.1 cannot."""
+        stood_s = time.monotonic() - self._connected_s
+        if not self.was_connected or stood_s > SOON_S:
+            return "it broke off"
+        return f"it broke off after {stood_s:.0f} s: is there another client {self._client_id!r}?"
 
     def _wake(self) -> None:
         with suppress(OSError):  # full: it will wake anyway; closed: there is nobody to wake

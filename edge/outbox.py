@@ -14,13 +14,13 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
-from edge.database import is_broken, is_damage, set_aside
+from edge.database import is_broken, is_damage
 from edge.disk_use import DiskUse
 from edge.message import ALARM, TELEMETRY, Message
 from edge.outbox_bounds import Bounds
 from edge.outbox_held import HOLD_MS, Held, Stored
 from edge.outbox_reserve import Reserve
-from edge.outbox_salvage import salvage
+from edge.outbox_salvage import carried_over, cut_off, put_aside, salvage
 from edge.outbox_store import Store
 from edge.outbox_unsaved import Unsaved
 
@@ -49,7 +49,7 @@ class Outbox:
         self._began_s = clock()
         self.notes: list[str] = []
         self.quarantined = ""
-        """Damage that is not told yet; the gateway raises an alarm about it."""
+        """Damage that is not told yet; an alarm is raised about it."""
         self.disk = DiskUse(clock)
         self._bounds = Bounds(max_bytes, max_days, self.note)
         self.lost = self._bounds.lost
@@ -59,9 +59,9 @@ class Outbox:
         self._held = Held()
         self._out: frozenset[int] = frozenset()  # on the air: left alone by the bounds
         self._owed = 0  # readings delivered that no done() has returned yet
-        self._store = self._open()
-        self._base_ms = self._store.newest_ms
-        self._last_id = self._store.last_id
+        left = cut_off(self.path)  # by a power cut, while it was read
+        self._store = self._carry_over(left, "cut off") if left else self._open()
+        self._base_ms, self._last_id = self._store.newest_ms, self._store.last_id
         self._reserve.refill()
 
     def _open(self) -> Store:
@@ -77,13 +77,14 @@ class Outbox:
 
     def _begin_anew(self, error: Exception) -> Store:
         """Set the damaged file aside, and carry over what can be read of it."""
-        aside = set_aside(self.path)
+        return self._carry_over(put_aside(self.path), str(error))
+
+    def _carry_over(self, aside: Path, why: str) -> Store:
         self._open().close()
         saved = salvage(aside, self.path)
-        what = (
-            f"set aside as {aside.name}, a new one begun with the {saved} messages still readable"
-        )
-        self.quarantined = f"{self.path}: {error}; {what}"
+        carried_over(self.path)
+        what = f"a new one begun with the {saved} messages still readable"
+        self.quarantined = f"{self.path}: {why}; set aside as {aside.name}, {what}"
         self.note(self.quarantined)
         return self._open()
 

@@ -52,7 +52,8 @@ class Bounds:
         """Readings given up, by reason."""
         self.dropped_messages = 0
         self._thinned_to = 0
-        self._thin_ms = 0
+        self._thin_ms = self._tight_ms = 0
+        """When to look again for what can be thinned; where it is tight."""
         self._look_ms = 0
         self._told_ms: dict[str, int] = {}
         self._untold: dict[str, int] = {}
@@ -76,8 +77,10 @@ class Bounds:
 
     def look(self, store: Store, out: frozenset[int], now_ms: int) -> None:
         """Thin what is due to be thinned, and give up what is too old."""
-        if store.bytes > THIN_ABOVE * self.max_bytes and now_ms >= self._thin_ms:
-            self._thin(store, out, now_ms)
+        tight = store.bytes > THIN_ALL_ABOVE * self.max_bytes
+        due_ms = self._tight_ms if tight else self._thin_ms
+        if now_ms >= due_ms and store.bytes > THIN_ABOVE * self.max_bytes:
+            self._thin(store, out, now_ms, tight=tight)
         if now_ms >= self._look_ms:
             self._look_ms = now_ms + _LOOK_MS
             before_ms = now_ms - self._max_age_ms
@@ -95,13 +98,15 @@ class Bounds:
         self._tell(reason, now_ms)
         return messages > 0
 
-    def _thin(self, store: Store, out: frozenset[int], now_ms: int) -> None:
+    def _thin(self, store: Store, out: frozenset[int], now_ms: int, *, tight: bool) -> None:
         found = store.to_thin(self._thinned_to, _THIN_MESSAGES, _THIN_BYTES)
-        tight = store.bytes > THIN_ALL_ABOVE * self.max_bytes
         old = [s for s in found if tight or now_ms - s.put_ms > KEEP_WHOLE_MS]
         size = sum(len(s.message.payload) for s in old)
         if len(old) * _THIN_FROM < _THIN_MESSAGES and size * _THIN_FROM < _THIN_BYTES:
-            self._thin_ms = now_ms + _THIN_WAIT_MS
+            self._thin_ms = self._tight_ms = now_ms + _THIN_WAIT_MS
+            if found:  # not before enough of it is old: to read it all again would be in vain
+                due_ms = found[len(found) // _THIN_FROM].put_ms + KEEP_WHOLE_MS
+                self._thin_ms = max(self._thin_ms, min(due_ms, now_ms + KEEP_WHOLE_MS))
             return
         by_id = {stored.id: stored for stored in old if stored.id not in out}
         for made in thin(by_id.values()):

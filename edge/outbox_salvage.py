@@ -1,4 +1,7 @@
-"""What can still be read of a damaged outbox is carried into the new one, alarms first."""
+"""What can still be read of a damaged outbox is carried into the new one, alarms first.
+
+A mark stands beside it until that is done: where the power goes meanwhile, the next start goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from edge.database import aside_name, set_aside
 from edge.outbox_store import unpack, unzip
 
 if TYPE_CHECKING:
@@ -24,6 +28,36 @@ _PARTS = (
 _LAST_ID = 2**62
 MAX_GROWTH = 100
 """A file that says it is larger than this many times its size is no file of ours."""
+
+
+def _mark(path: Path) -> Path:
+    return path.with_suffix(".salvage")
+
+
+def put_aside(path: Path) -> Path:
+    """Set a damaged database aside, marked as not yet read; returns its new path."""
+    aside = aside_name(path)
+    with suppress(OSError):  # a full disk: then it is read now or never
+        _mark(path).write_text(aside.name, encoding="utf-8")
+    set_aside(path, aside)
+    return aside
+
+
+def cut_off(path: Path) -> Path | None:
+    """Return the damaged file whose salvage did not come to its end, None for none."""
+    try:
+        name = _mark(path).read_bytes()[:256].decode("utf-8", "replace")
+    except OSError:
+        return None
+    aside = path.with_name(name)
+    ours = name.startswith(f"{path.stem}.damaged.") and aside.parent == path.parent
+    return aside if ours and aside.is_file() else None
+
+
+def carried_over(path: Path) -> None:
+    """Take the mark away: all that could be read was."""
+    with suppress(OSError):
+        _mark(path).unlink(missing_ok=True)
 
 
 def salvage(damaged: Path, fresh: Path) -> int:

@@ -28,8 +28,8 @@ IDS_A_RUN = 2**32
 """Ids set apart at each start: one that never came to disk is not used again either."""
 PACK_FROM = 256
 """Telemetry of so many bytes and more is compressed."""
-PADS = (4096, 1024)
-"""States larger than one of these are stored in multiples of it."""
+PAD = 1024
+"""States larger than this are stored in multiples of it."""
 MAX_UNPACKED = 64 * 1024 * 1024
 _COLUMNS = "id, topic, payload, priority, retain, rows, label, put_ms, packed, crc"
 
@@ -100,7 +100,7 @@ class Store:
             for stored in wanted:
                 self._insert(stored)
             for name, value in new.items():
-                packed = _padded(zlib.compress(value, 1))
+                packed = _padded(zlib.compress(value, 9))
                 # Updated in its place, as the index of names is then left as it is.
                 query = "UPDATE state SET value = ?, packed = 1 WHERE name = ?"
                 if not self._db.execute(query, (packed, name)).rowcount:
@@ -263,7 +263,7 @@ def _pack(message: Message) -> tuple[bytes, int]:
 
 def _padded(packed: bytes) -> bytes:
     """Fill up a state: one that is as long as before is written over, page by page."""
-    pad = next((pad for pad in PADS if len(packed) > pad), 1)
+    pad = PAD if len(packed) > PAD else 1
     return packed + bytes(-len(packed) % pad)
 
 

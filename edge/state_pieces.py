@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIECE = 3_000
-"""Characters of a piece; a part that is longer stands apart."""
+"""Characters of a piece."""
+PART = 12_000
+"""Characters; a part that is longer stands apart. Packed it fills a page and more of the database:
+smaller ones would each take a page of their own."""
 PART_DEPTHS = range(3, 7)
 """Where parts are looked for: stations, one station, what it consists of, and of what that does."""
 MAX_PIECES = 1000
@@ -35,7 +38,7 @@ def cut(name: str, values: dict[str, Any]) -> dict[str, bytes]:
 def _cut(path: str, value: Any, found: dict[str, bytes], depth: int) -> Any:
     if isinstance(value, dict):
         inner = {key: _cut(f"{path}/{key}", v, found, depth + 1) for key, v in value.items()}
-        if depth not in PART_DEPTHS or len(text := to_json(inner)) <= PIECE:
+        if depth not in PART_DEPTHS or len(text := to_json(inner)) <= PART:
             return inner
         found[path] = text
         return {_APART: True}

@@ -108,7 +108,7 @@ class Room:
         """Take messages until ``what()`` is true."""
         end = time.monotonic() + patience_s
         while not what():
-            assert time.monotonic() < end, f"{len(self.messages)} messages, not what is awaited"
+            assert time.monotonic() < end, self._so_far()
             try:
                 message = self._inbox.get(timeout=0.1)
             except queue.Empty:
@@ -117,6 +117,15 @@ class Room:
             self.messages.append((message.topic, values, bool(message.retain)))
             if "id" in values:
                 self.raw[message.topic + values["id"]] = message.payload
+
+    def _so_far(self) -> str:
+        """What has come, for a test that waited in vain."""
+        health = (self.of("health") or [{}])[-1]
+        kinds = [(each["kind"], each["level"], each["silent"]) for each in self.of("alarm")]
+        return (
+            f"not what is awaited: {len(self.messages)} messages, {self.rows()} rows, "
+            f"alarms {kinds}, last health {health}"
+        )
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Messages of one kind, each id once, in the order of arrival."""

@@ -175,3 +175,11 @@ class SlowProxy(parts.Proxy):
                 time.sleep(len(data) / self._rate)
                 b.sendall(data)
         self._end(session)
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_two_gateways_of_one_name_are_told_that_there_is_another(two, gateways, protocol) -> None:
+    (broker, _, _), _ = two
+    wanted = parts.config(broker.port, protocol=protocol)
+    pair = [gateways.start(wanted)[0] for _ in range(2)]
+    until(lambda: any("another client" in line for each in pair for line in each.log), *pair)

@@ -154,3 +154,32 @@ def test_a_file_of_an_older_version_is_taken_over(tmp_path) -> None:
     assert texts(outbox) == ["a1", "s2", "t1"]
     assert outbox.load_state("pipeline") == b"new"
     outbox.close()
+
+
+def test_a_salvage_that_is_cut_off_goes_on_at_the_next_start(tmp_path, monkeypatch) -> None:
+    sound = Outbox(tmp_path, PLENTY)
+    sound.put([alarm(f"a{n}") for n in range(30)], {"pipeline": b"{}"})
+    sound.close()
+    with sqlite3.connect(sound.path) as db:
+        db.execute("UPDATE sqlite_sequence SET seq = 'what was never put'")
+    db.close()
+
+    class PowerCutError(BaseException):
+        pass
+
+    def cut(*_: object) -> int:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.outbox.salvage", cut)
+        with pytest.raises(PowerCutError):
+            Outbox(tmp_path, PLENTY)
+    outbox = Outbox(tmp_path, PLENTY)
+    assert len(waiting(outbox)) == 30
+    assert "30 messages still readable" in outbox.quarantined
+    assert outbox.load_state("pipeline") == b"{}"
+    outbox.close()
+    again = Outbox(tmp_path, PLENTY)
+    assert again.quarantined == ""
+    assert len(waiting(again)) == 30
+    again.close()

@@ -40,7 +40,7 @@ class Desk:
     def command(self, *words: str | Path, key: bool = True, gateway: str = "demo"):
         signed = ["--key", str(self.key)] if key else []
         line = [sys.executable, "-m", "export", "command", "--gateway", gateway, "--who", "ana"]
-        line += [*signed, "--broker", f"127.0.0.1:{self.port}", "--wait", "30", *map(str, words)]
+        line += [*signed, "--broker", f"127.0.0.1:{self.port}", "--wait", "60", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
 
     def publish(self, data: bytes, *, retain: bool = False) -> None:
