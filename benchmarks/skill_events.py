@@ -2,8 +2,8 @@
 
 Whole `edge.station.Station`s, rules alone (profile "general", nothing known of the site's history),
 fed row by row. Constants of `edge.movement*`, the profile and the limits of the baselines were set
-on sites of TUNING seeds; what is reported comes from TEST seeds, on which nothing was set (4001,
-4002, 5001 and 5002 were, once, and are spent: levels 1 to 3 were set anew after they were seen).
+on sites of TUNING seeds; what is reported comes from TEST seeds, on which nothing was set (4001 to
+7002 were, once, and are spent: rules were set anew after they were seen).
 
     false onset   level 4 begins on a station that never fails
     recall        level 4 stood when the slope failed
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from export.generator.spec import SlopeSpec
 
-TUNING, TEST = (1001, 1002, 2001, 2002, 3001, 3002), (6001, 6002, 7001, 7002)
+TUNING = (1001, 1002, 2001, 2002, 3001, 3002, 8001, 8002, 9001, 9002)
+TEST = (11001, 11002, 12001, 12002)
 HOUR_MS = 3_600_000
 VALID_H = 48
 """A baseline's alarm stands so long after it last held, as a rule of level 4 does."""

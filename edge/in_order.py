@@ -39,6 +39,10 @@ class _Line:
         self.last_ms = 0
         self.newest_ms = 0
         self.interval_ms = 0.0
+        self.ahead_ms = 0
+        """From the row before to the last."""
+        self.alike = 0
+        """Rows in a row that came at another cadence than the usual."""
         self.seen = 0
         self.waiting: list[Row] = []
 
@@ -51,7 +55,12 @@ class _Line:
                 rate = max(1.0 / self.seen, MEMORY)
                 self.interval_ms += rate * (ahead - self.interval_ms)
             else:  # a sensor may be read less often from now on
+                alike = NEXT * ahead >= self.ahead_ms and ahead <= NEXT * self.ahead_ms
+                self.alike = self.alike + 1 if alike else 1
                 self.interval_ms = min(1.05 * self.interval_ms, float(ahead))
+                if self.alike >= WARM:
+                    self.interval_ms, self.alike = float(ahead), 0
+            self.ahead_ms = ahead
         self.last_ms = max(self.last_ms, time_ms)
 
 
@@ -107,6 +116,8 @@ class InOrder:
                 "last_ms": line.last_ms,
                 "newest_ms": line.newest_ms,
                 "interval_ms": line.interval_ms,
+                "ahead_ms": line.ahead_ms,
+                "alike": line.alike,
                 "seen": line.seen,
                 "waiting": [
                     [
@@ -127,6 +138,7 @@ class InOrder:
             line = lines[str(source)] = _Line()
             line.last_ms, line.newest_ms = int(saved["last_ms"]), int(saved["newest_ms"])
             line.interval_ms, line.seen = float(saved["interval_ms"]), int(saved["seen"])
+            line.ahead_ms, line.alike = int(saved["ahead_ms"]), int(saved["alike"])
             for time_ms, values, told in saved["waiting"][:MAX_WAITING]:
                 given = tuple(float("nan") if v is None else float(v) for v in values)
                 flags = tuple((int(place), Flag(int(flag))) for place, flag in told)

@@ -23,7 +23,7 @@ from edge.movement_failure import FailureTime
 from edge.movement_moved import Moved
 from edge.movement_onset import Onset
 from edge.movement_plan import HOUR_MS, LEAST_STEPS
-from edge.movement_recent import Look, Recent
+from edge.movement_recent import NOTHING, Look, Recent
 from edge.movement_series import make_series
 from edge.movement_usual import LEARN_D, Usual
 from edge.movement_velocity import DAY_MS, Velocities, listed, refill
@@ -239,7 +239,7 @@ class Movement:
             elif self._gathered and bucket == self._last_ms // self._look_ms:
                 self._sum[i] -= excess
             elif step_ms > self._last_ms:
-                self._recent.due[i, step_ms] = excess
+                self._recent.due[i, step_ms] = self._recent.due.get((i, step_ms), 0.0) + excess
 
     def shift(self, channel: str, by: float) -> None:
         """Take a step of the instrument out of the past of a channel: it reads ``by`` more now."""
@@ -285,7 +285,7 @@ class Movement:
             getattr(self, name).restore(state[name])
         for moved, saved in zip(self._moved, state["moved"], strict=True):
             moved.restore(saved)
-        self._recent.restore(state["recent"])
+        self._recent.restore(state.get("recent", NOTHING))
         self._first_ms, self._last_ms = int(state["first_ms"]), int(state["last_ms"])
         self._gathered, self._looked_ms = bool(state["gathered"]), state["looked_ms"]
         for name in _KEPT:

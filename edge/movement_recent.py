@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LOOKS = 6
 """A spike shows within four readings, and each is a look at most."""
+NOTHING: dict[str, Any] = {"looks": [], "due": []}
+"""The snapshot of a program that kept none."""
 
 
 @dataclass(frozen=True, slots=True)

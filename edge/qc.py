@@ -55,7 +55,7 @@ class QualityControl:
         self.jumps = Jumps(
             channels, self.track, self.ledger.earlier, self.zeros.move, self.ledger.step
         )
-        self.jumps.warmed = self._warmed
+        self.jumps.answer = self._answer
         self._long = LongWay(
             channels, self.track, self.zeros, self.swaps, self.jumps, self.agreement, self.ledger
         )
@@ -182,7 +182,7 @@ class QualityControl:
             return self._refuse_row(time_ms, row | Flag.DUPLICATE)
         out, told = self._long.judge(judged, jumping, dict(flags))
         self._before_ms, self._last_ms = int(track.before_ms.max()), time_ms
-        waits = self._long.bends.pending
+        waits = self._long.bends.waits
         self._whole = bool(judged.here.all()) and not track.froze.any() and not waits
         if self.agreement.push(time_ms, out, track.sd):
             self._look()
@@ -190,10 +190,10 @@ class QualityControl:
             out = self.heat.take(judged.found, out)
         return out.tolist(), self.ledger.close(time_ms, row, told)
 
-    def _warmed(self, i: int) -> float:
-        """Give what temperature alone does to a channel from reading to reading."""
+    def _answer(self, i: int) -> tuple[int, float]:
+        """Give the place of the temperature of a channel, and its coefficient, 0.0 unknown."""
         warm, answer = self.channels[i].temperature, float(self.agreement.coefficient[i])
-        return answer * float(self.track.trend[warm]) if warm >= 0 and answer == answer else 0.0
+        return (warm, answer) if warm >= 0 and answer == answer else (i, 0.0)
 
     def _look(self) -> None:
         """Look at slow faults anew."""

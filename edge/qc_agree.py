@@ -3,7 +3,8 @@
 Every BLOCK of hours the means of the values are looked at; whatever this costs is little a reading.
 
 temperature   change from block to block against that of the temperature: a recursive least squares
-              fit over FAST_D against one over SLOW_D, which rests while they differ
+              fit over FAST_D against one over SLOW_D, which rests while they differ; what lies far
+              off is cut short, for the ground that moves on a warm day does not answer to it
 drift         the means of days, temperature taken out, against the neighbours: see qc_drift
 """
 
@@ -16,11 +17,12 @@ import numpy as np
 
 from edge.flags import NOTHING, Flag
 from edge.qc_drift import Drift
+from edge.qc_track import MEAN_TO_SD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.evidence import Floats
+    from edge.evidence import Bools, Floats
     from edge.qc_plan import QcChannel
 
 HOUR_MS = 3_600_000
@@ -29,11 +31,14 @@ DAY_BLOCKS = 8
 FAST_D, SLOW_D = 4.0, 45.0
 LEARN_D = 12.0
 """Days with temperature before a coefficient is compared."""
-SURE = 5.5
-"""Coefficients differ by so many of their own sd, and..."""
+SURE, SURE_OF_USUAL = 4.0, 3.0
+"""Coefficients differ by so many sd of the fast one, by so many of the slow one, and..."""
 APPRECIABLE = 0.2
 """...by so much a degC, in sd of the noise of a reading."""
 HEALED, HEAL_D = 0.5, 10.0
+CUT, USUAL_D = 3.0, 15.0
+"""A change counts up to so many of its usual sizes, over so many days, from its answer."""
+_TINY = 1e-12
 
 
 class Agreement:
@@ -58,6 +63,8 @@ class Agreement:
         """Unit a degC, over SLOW_D; NaN: not known."""
         self.hot = np.zeros(n, dtype=bool)
         self._healing = np.zeros(n)
+        self._usual = np.zeros(n)
+        """Usual size of a change, less its answer to temperature."""
         self.drift = Drift(channels)
 
     def reset(self) -> None:
@@ -121,28 +128,42 @@ class Agreement:
         x = np.where(usable, change - self._drift, 0.0)
         self._drift += np.where(usable, 0.1 * (change - self._drift), 0.0)
         t = np.where(usable, warming, 0.0)
+        x = self._cut(x, t, usable)
         parts = np.stack((x * t, t * t, x * x))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            learn = usable & ~self.hot
-            for fit, days, which in ((0, FAST_D, usable), (1, SLOW_D, learn)):
-                keep = math.exp(-1.0 / (DAY_BLOCKS * days))
-                self._fit[fit] = np.where(which, keep * self._fit[fit] + parts, self._fit[fit])
-            self._heated_d += learn / DAY_BLOCKS
-            xt, tt, xx = self._fit[0]
-            fast = xt / tt
-            left = np.maximum(xx - fast * xt, 0.0)
-            seen = DAY_BLOCKS * np.minimum(FAST_D, self._heated_d)
-            sd = np.sqrt(2.0 * left / (tt * np.maximum(seen - 2.0, 1.0)))
-            slow = self._fit[1, 0] / self._fit[1, 1]
-            ready = usable & (self._heated_d >= LEARN_D) & (tt > 10.0)
-            apart = np.abs(fast - slow)
-            far = apart > np.maximum(SURE * sd, APPRECIABLE * noise)
-            near = apart < HEALED * np.maximum(SURE * sd, APPRECIABLE * noise)
-            self._healing = np.where(self.hot & near, self._healing + ready, 0.0)
-            healed = self._healing > HEAL_D * DAY_BLOCKS
-            self.hot = np.where(ready, np.where(self.hot, ~healed, far), self.hot)
-            known = self._heated_d >= LEARN_D
-            self.coefficient = np.where(known, np.where(self.hot, fast, slow), np.nan)
+        learn = usable & ~self.hot
+        for fit, days, which in ((0, FAST_D, usable), (1, SLOW_D, learn)):
+            keep = math.exp(-1.0 / (DAY_BLOCKS * days))
+            self._fit[fit] = np.where(which, keep * self._fit[fit] + parts, self._fit[fit])
+        self._heated_d += learn / DAY_BLOCKS
+        (fast, sd), (slow, unsure) = self._fitted(0, FAST_D), self._fitted(1, SLOW_D)
+        ready = usable & (self._heated_d >= LEARN_D) & (self._fit[0, 1] > 10.0)
+        apart, appreciable = np.abs(fast - slow), APPRECIABLE * noise
+        far = apart > np.maximum(np.maximum(SURE * sd, SURE_OF_USUAL * unsure), appreciable)
+        near = apart < HEALED * np.maximum(SURE * sd, appreciable)
+        self._healing = np.where(self.hot & near, self._healing + ready, 0.0)
+        healed = self._healing > HEAL_D * DAY_BLOCKS
+        self.hot = np.where(ready, np.where(self.hot, ~healed, far), self.hot)
+        known = self._heated_d >= LEARN_D
+        self.coefficient = np.where(known, np.where(self.hot, fast, slow), np.nan)
+
+    def _cut(self, x: Floats, t: Floats, usable: Bools) -> Floats:
+        """Cut short what lies far off the answer to temperature: so the ground moves, at times."""
+        xt, tt, _ = np.where(self.hot, self._fit[0], self._fit[1])
+        answer = xt / np.maximum(tt, _TINY) * t
+        off = np.abs(x - answer)
+        most = np.where(self._heated_d > 1.0, CUT * self._usual, np.inf)
+        rate = 1.0 / np.clip(DAY_BLOCKS * self._heated_d, 1.0, DAY_BLOCKS * USUAL_D)
+        gain = rate * (MEAN_TO_SD * np.minimum(off, most) - self._usual)
+        self._usual += np.where(usable, gain, 0.0)
+        return np.asarray(answer + np.clip(x - answer, -most, most))
+
+    def _fitted(self, fit: int, days: float) -> tuple[Floats, Floats]:
+        """Give the coefficients of a fit, and their sd."""
+        xt, tt, xx = self._fit[fit]
+        tt = np.maximum(tt, _TINY)
+        seen = DAY_BLOCKS * np.minimum(days, self._heated_d)
+        left = np.maximum(xx - xt * xt / tt, 0.0)
+        return xt / tt, np.sqrt(2.0 * left / (tt * np.maximum(seen - 2.0, 1.0)))
 
     def _end_day(self, noise: Floats) -> None:
         """Look at the paces of a day."""
@@ -155,7 +176,7 @@ class Agreement:
 
     def answer(self) -> Floats:
         """Give what is new in the answer of each channel to temperature, unit a degC, or 0.0."""
-        fast, slow = (fit[0] / np.maximum(fit[1], 1e-12) for fit in self._fit)
+        fast, slow = (fit[0] / np.maximum(fit[1], _TINY) for fit in self._fit)
         return np.where(self.hot, fast - slow, 0.0)
 
     def flag(self, i: int) -> Flag:
@@ -166,13 +187,6 @@ class Agreement:
     def state(self) -> bytes:
         """Give something that changes with the flags."""
         return self.drift.leaving.tobytes() + self.hot.tobytes()
-
-    def shift(self, i: int, by: float) -> None:
-        """Take that a channel reads ``by`` more from now on, by order: its past is moved along."""
-        self._mean[i] += by
-        self._day_sum[i] += by * self._day_count[i]
-        self._sum[i] += by * (self._count[i] + self._wholes)
-        self.drift.shift(i, by)
 
     def forgive(self, i: int) -> None:
         """Learn a channel anew: it was re-zeroed, or replaced."""
@@ -203,7 +217,7 @@ class Agreement:
 
 _KEPT = (
     "_sum", "_count", "_mean", "_day_sum", "_day_count", "_fit", "_drift", "_heated_d",
-    "coefficient", "hot", "_healing",
+    "coefficient", "hot", "_healing", "_usual",
 )  # fmt: skip
 
 

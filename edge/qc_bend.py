@@ -34,8 +34,10 @@ ALIKE = 0.5
 """The rows of a spike differ by no more than such a share of its size."""
 SPAN = 10
 """Readings over which bends are counted."""
-NEARLY = 0.6
+NEARLY = 0.5
 """What follows a bend counts from such a part of the limit on."""
+BACK = 2.0
+"""What measures movement must go back by so many sd of its bends: ground that jerks on does not."""
 BENDS, TURNS = 4, 3
 """So many, so often to the other side, are noise; a spike of two rows turns twice."""
 
@@ -54,7 +56,12 @@ class Bends:
         self.pending: dict[int, list[tuple[int, float]]] = {}
         """(time_ms, value) of the readings around a bend, as far as they have come."""
         self._turns: dict[int, list[tuple[int, int]]] = {}
-        """(time_ms, direction) of the last bends of channels that go by smoothly."""
+        """(time_ms, direction) of the last bends of channels that go by smoothly, within SPAN."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next readings must be looked at, whatever they are."""
+        return bool(self.pending or self._turns)
 
     def reset(self) -> None:
         """Forget all: the time line began anew."""
@@ -64,11 +71,14 @@ class Bends:
     def look(self, judged: Judged, sound: Bools) -> None:
         """Look at the row at hand; the track still ends with the row before."""
         told, track, size = self._follow(judged), self._track, judged.size[1]
+        for i, turns in list(self._turns.items()):
+            if judged.time_ms - turns[-1][0] > SPAN * track.interval[i]:
+                del self._turns[i]
         followed = (track.raw_ms - track.before_ms < JITTER * track.interval) & sound
         near = followed & (judged.grown < JITTER) & (size > NEARLY * track.quick[1])
         for i in np.flatnonzero(near).tolist():
             bent = bool(size[i] > track.quick[1, i])
-            if bent or i in self._turns:
+            if (bent or i in self._turns) and self._to_and_fro(judged, i):
                 self._swing(i, judged.time_ms, 1 if judged.first[i] > track.step[i] else -1)
             if bent and i not in self.pending and i not in told and not self._jumps.busy(i):
                 self.pending[i] = [
@@ -96,12 +106,18 @@ class Bends:
         trouble = self._jumps.troubles.get(i)
         return trouble is not None and trouble.noisy
 
+    def _to_and_fro(self, judged: Judged, i: int) -> bool:
+        """Whether a bend may be noise, in a channel whose first differences hide it."""
+        track, first = self._track, float(judged.first[i])
+        noise, step = float(track.scale[1, i]), float(track.step[i])
+        if not noise < track.scale[0, i]:
+            return False
+        turned = first * step < 0 and min(abs(first), abs(step)) > BACK * noise
+        return turned or not self._channels[i].moves
+
     def _swing(self, i: int, time_ms: int, side: int) -> None:
-        """Count bends to and fro, where first differences are none of noise."""
-        track, each = self._track, self._channels[i]
-        if each.moves or not track.scale[1, i] < track.scale[0, i]:
-            return
-        since_ms = time_ms - SPAN * track.interval[i]
+        """Count bends to and fro."""
+        since_ms = time_ms - SPAN * self._track.interval[i]
         turns = [turn for turn in self._turns.get(i, ()) if turn[0] > since_ms]
         self._turns[i] = turns = [*turns, (time_ms, side)]
         turned = sum(a[1] != b[1] for a, b in pairwise(turns))

@@ -72,10 +72,6 @@ class Drift:
         """Sums of mine x theirs, theirs x theirs, mine x mine over SHARES_D."""
         self.leaving = np.zeros(n, dtype=bool)
 
-    def shift(self, i: int, by: float) -> None:
-        """Take that a channel reads ``by`` more from now on."""
-        self._level[i] += by
-
     def forgive(self, i: int) -> None:
         """Learn a channel anew."""
         for array in (self._watched, self._apart, self._told, self._short, self._long):

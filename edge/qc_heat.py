@@ -2,7 +2,8 @@
 
 What is new in its answer is taken out, and not what it always did: that the models know. It begins
 with nothing, at the temperature at which it was found, and what it has come to when the channel is
-as before stays in its zero, so that no value ever jumps by it.
+as before stays in its zero: neither makes a value jump. An answer that is known better after a
+block of the agreement does, by what it was wrong.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ class Jumps:
         self._tell, self._step, self._keep = tell, step, keep
         self.moving: Callable[[str], bool] = _never
         """Whether the movement of a channel is known to accelerate."""
-        self.warmed: Callable[[int], float] = _still
-        """How much of the trend of a channel, a reading, is temperature alone."""
+        self.answer: Callable[[int], tuple[int, float]] = _cold
+        """Place of the temperature of a channel, and its coefficient, 0.0 unknown."""
         self.undone: Callable[[str, Sequence[tuple[int, float]]], None] = _nothing
         """Told, (time_ms, how much too high), of readings that passed and turn out a spike."""
         self.troubles: dict[int, Trouble] = {}
@@ -165,6 +165,7 @@ class Jumps:
         if not trouble.off:
             trouble.level, trouble.level_ms = float(track.last[i]), float(track.raw_ms[i])
             trouble.trend = float(track.trend[i])
+            trouble.warm = float(track.now[self.answer(i)[0]])
             trouble.around = around(self._channels, track, i)
         else:
             trouble.off = []
@@ -211,7 +212,8 @@ class Jumps:
         trouble.off, trouble.off_by = [trouble.held_ms, time_ms], 0.0
         trouble.passed = [(time_ms, value - trouble.level)]
         trouble.size = jump
-        if abs(value - held) <= limit and self._instrument(trouble, i, jump):
+        sure = max(abs(jump), abs(held - trouble.level)) >= trouble.sure
+        if sure and abs(value - held) <= limit and self._instrument(trouble, i, jump):
             trouble.off_by = jump
             trouble.running = 0
             self._step(i, jump)
@@ -234,10 +236,16 @@ class Jumps:
         return NOTHING
 
     def _stays(self, trouble: Trouble, i: int, value: float) -> None:
-        """Take that a jump is there to stay; what goes on in its direction was none of a sensor."""
+        """Take that a jump is there to stay; what goes on in its direction was none of a sensor.
+
+        What the temperature has done meanwhile is not the jump that goes on.
+        """
         jump = trouble.off_by
         if jump:
-            on = (value - trouble.level) * math.copysign(1.0, jump) - abs(jump)
+            warm, coefficient = self.answer(i)
+            side = math.copysign(1.0, jump)
+            heat = side * coefficient * (float(self._track.now[warm]) - trouble.warm)
+            on = side * (value - trouble.level) - abs(jump) - max(0.0, heat)
             if on > max(GOES_ON * abs(jump), STANDS_OUT * float(self._track.sd[i])):
                 self._step(i, -jump)
                 self.believed[i] = trouble.off[0], jump
@@ -250,9 +258,10 @@ class Jumps:
         """Whether neighbours that would show a jump are there, and none does."""
         track, mine = self._track, self._channels[i]
         sd = float(track.sd[i])
-        if not mine.moves or not sd > 0 or self.moving(mine.name) or abs(jump) < trouble.sure:
+        if not mine.moves or not sd > 0 or self.moving(mine.name):
             return False
-        trend = trouble.trend - self.warmed(i)
+        warm, coefficient = self.answer(i)
+        trend = trouble.trend - coefficient * float(track.trend[warm])
         if trend * jump > 0 and abs(trend) > max(ON_ITS_WAY * sd, abs(jump) / AT_ONCE):
             return False
         return still(self._channels, track, self.troubles, i, jump)
@@ -273,8 +282,8 @@ def _never(_: str) -> bool:
     return False
 
 
-def _still(_: int) -> float:
-    return 0.0
+def _cold(i: int) -> tuple[int, float]:
+    return i, 0.0
 
 
 def _nothing(_: str, __: Sequence[tuple[int, float]]) -> None:

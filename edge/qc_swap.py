@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from edge.qc_track import Track
 
 ALIKE = 4.0
-"""The exchanged value lies within so many sd of first differences of what the other showed."""
+"""The exchanged value lies within so many sd of first differences of what the other showed..."""
+TREND = 2.0
+"""...and so many times by how much that one goes on a reading: a slope does not wait."""
 
 APART, LEFT = 1.5, 0.5
 """They are so many times that apart, and each went by such a part of it."""
@@ -37,7 +39,9 @@ class Swaps:
                 if j == i or not other.moves or other.unit != self._channels[i].unit:
                     continue
                 mine, theirs = float(track.last[i]), float(track.last[j])
-                near, far = ALIKE * float(track.sd[i]), ALIKE * float(track.sd[j])
+                near, far = (
+                    float(ALIKE * track.sd[k] + TREND * abs(track.trend[k])) for k in (i, j)
+                )
                 crossed = abs(values[i] - theirs) <= far and abs(values[j] - mine) <= near
                 apart = abs(mine - theirs)
                 left = min(abs(values[i] - mine), abs(values[j] - theirs)) > LEFT * apart

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.qc_witness import Expected
 
 SWING_SPAN = 10
 """Readings over which big changes to and fro are counted."""
 _NAN = math.nan
+_MAYBE = ("held", "level", "warm")
 
 
 @dataclass(slots=True)
@@ -23,8 +27,10 @@ class Trouble:
     """Where it was before."""
     level_ms: float = 0.0
     trend: float = 0.0
-    around: dict[int, float] = field(default_factory=dict)
-    """Where its neighbours were then."""
+    warm: float = _NAN
+    """Temperature then."""
+    around: dict[int, Expected] = field(default_factory=dict)
+    """Where its neighbours were then, and how they went by."""
     off: list[int] = field(default_factory=list)
     """Times of the readings off that level, while they may yet turn out a spike."""
     passed: list[tuple[int, float]] = field(default_factory=list)
@@ -50,18 +56,22 @@ class Trouble:
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
         state = asdict(self)
-        for key in ("held", "level"):
+        for key in _MAYBE:
             state[key] = None if state[key] != state[key] else state[key]
-        state["around"] = [[j, v] for j, v in self.around.items()]
+        state["sure"] = self.sure if math.isfinite(self.sure) else None
+        state["around"] = [[j, *expected] for j, expected in self.around.items()]
         return state
 
 
 def restored(kept: dict[str, Any]) -> Trouble:
     """Give what a snapshot tells."""
     values = dict(kept)
-    for key in ("held", "level"):
+    for key in _MAYBE:
         values[key] = _NAN if values[key] is None else float(values[key])
-    values["around"] = {int(j): float(v) for j, v in kept["around"]}
+    values["sure"] = math.inf if values["sure"] is None else float(values["sure"])
+    values["around"] = {
+        int(j): (float(v), float(at), float(pace)) for j, v, at, pace in kept["around"]
+    }
     values["off"] = [int(v) for v in kept["off"]]
     values["passed"] = [(int(at), float(by)) for at, by in kept["passed"]]
     values["swings"] = [[int(a), int(b)] for a, b in kept["swings"]]

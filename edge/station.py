@@ -278,7 +278,7 @@ class Station:
         notes = []
         try:
             self.quality.restore(state["quality"])
-            self.order.restore(state["order"])
+            self.order.restore(state.get("order", {}))  # older programs kept none
         except UNUSABLE as error:
             limits = None if self.watch is None else self.watch.jump_limits
             self.quality = QualityControl(qc_channels(self.config, limits), self.rejected)

@@ -104,3 +104,9 @@ def test_a_snapshot_keeps_values_and_what_is_told_of_them() -> None:
     assert kept.values[0] == 22.0
     assert kept.values[1] != kept.values[1]
     assert kept.told == ((1, Flag.MISSING),)
+
+
+def test_a_slower_cadence_is_taken_over_after_some_rows() -> None:
+    order = warm(lateness_h=3)
+    gone = give(order, *range(20 + 12, 20 + 12 * 9, 12))
+    assert gone[-2:] == [[20 + 12 * 7], [20 + 12 * 8]]  # each as it comes again

@@ -71,3 +71,14 @@ def test_a_restart_goes_on_bit_for_bit() -> None:
     again.restore(kept)
     given, _ = judged(values[cut:], again, cut)
     assert given.tolist() == whole[cut:].tolist()
+
+
+def test_ground_that_ran_on_warm_mornings_is_no_new_answer_to_temperature() -> None:
+    values = rows(0.0)
+    t = np.arange(len(values)) - BROKEN
+    runs = (t >= 0) & (t < 96) & (np.cos(2 * np.pi * t / 24) > 0.7)
+    values[:, 0] += 0.02 * values[:, 1] + np.cumsum(np.where(runs, 1.5, 0.02))
+    control = QualityControl(CHANNELS, {})
+    _, flags = judged(values, control)
+    assert not any(flags)
+    assert control.learned()["crack"]["temperature_coefficient"] == pytest.approx(0.02, abs=0.02)

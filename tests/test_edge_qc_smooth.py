@@ -65,6 +65,29 @@ def test_stick_and_slip_of_a_crack_is_no_noise() -> None:
     assert not any(f.flags & Flag.NOISE for f in found)
 
 
+def running(n: int = 700) -> np.ndarray:
+    """Return a crack that opens in waves of rain: faster and slower, and never back."""
+    pace = 0.12 * (1.0 + np.sin(2.0 * np.pi * np.arange(n) / 72.0))
+    return noise(n, 1, 0.02)[:, 0] + np.cumsum(pace)
+
+
+def test_noise_on_a_crack_that_runs_is_withheld() -> None:
+    values = running()
+    values[AT : AT + 48] += np.random.default_rng(5).normal(0.0, 0.25, 48)
+    found = flags(one(), [[v] for v in np.round(values, 2).tolist()])
+    rows = [(f.time_ms - START_MS) // HOUR_MS for f in found if f.flags & Flag.NOISE]
+    assert AT <= rows[0] <= AT + 24
+    assert rows[-1] <= AT + 60
+
+
+def test_jerks_of_a_crack_that_runs_are_no_noise() -> None:
+    values = running()
+    for at in range(AT, AT + 60, 2):
+        values[at:] += 0.5
+    found = flags(one(), [[v] for v in np.round(values, 2).tolist()])
+    assert not any(f.flags & Flag.NOISE for f in found)
+
+
 def test_a_spike_just_below_what_is_held_back_leaves_no_step() -> None:
     control, rows = several(3), noise(400, 3)
     run(control, rows[:300].tolist())

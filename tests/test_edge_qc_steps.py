@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
-from qc_rows import HOUR_MS, NAN, START_MS, noise, run, several
+from qc_rows import HOUR_MS, NAN, START_MS, noise, run, same, several
 
 from edge.flags import Flag, Flagged
 from edge.qc import QualityControl
+from edge.qc_plan import QcChannel
 
 
 def stepped(control: QualityControl, rows: np.ndarray, at: int, by: dict[int, float]) -> list[str]:
@@ -49,6 +52,53 @@ def test_a_step_is_movement_where_movement_is_known_to_accelerate() -> None:
     assert stepped(control, noise(300, 3), 200, {1: 4.0}) == []
 
 
+def test_neighbours_that_go_on_as_before_show_no_step() -> None:
+    control, rows = several(3), noise(300, 3)
+    rows[:, [0, 2]] += 0.08 * np.clip(np.arange(300) - 170, 0, 50)[:, None]
+    (note,) = stepped(control, np.round(rows, 2), 200, {1: 1.0})
+    assert note.startswith("c1: +1.")
+
+
+def test_a_neighbour_that_runs_shows_a_step() -> None:
+    control, rows = several(3), noise(300, 3)
+    rows[195:, 0] += 1.0 * np.arange(105)
+    assert stepped(control, np.round(rows, 2), 200, {1: 0.6}) == []
+
+
+def test_a_neighbour_with_a_spike_of_its_own_at_that_time_shows_no_step() -> None:
+    control, rows = several(3), noise(300, 3)
+    rows[200, 0] -= 1.0
+    (note,) = stepped(control, rows, 200, {1: 1.5})
+    assert note.startswith("c1: +1.")
+
+
+def test_a_step_that_the_temperature_carries_on_is_one_still() -> None:
+    channels = [
+        QcChannel("c0", neighbours=(1,), temperature=2),
+        QcChannel("c1", neighbours=(0,)),
+        QcChannel("air", "temperature", "degC"),
+    ]
+    control, at, rows = QualityControl(channels, {}), 30 * 24 + 6, noise(32 * 24, 3)
+    rows[:, 2] = 8.0 * np.sin(2.0 * np.pi * (np.arange(len(rows)) - 6) / 24.0)
+    rows[:, 0] += 0.1 * rows[:, 2]  # 0.2 an hour as it warms
+    stepped(control, rows, at, {0: 3.0})
+    assert control.learned()["c0"]["offset"] == pytest.approx(3.0, abs=0.4)
+
+
+@pytest.mark.parametrize("stop", range(200, 207))
+def test_a_restart_in_the_midst_of_a_step_changes_nothing(stop: int) -> None:
+    rows = noise(300, 3)
+    rows[:, 0] += 0.03 * np.arange(300)
+    rows[200:, 1] += 4.0
+    whole, first, second = several(3), several(3), several(3)
+    given = run(whole, rows.tolist())
+    found = run(first, rows[:stop].tolist())
+    second.restore(json.loads(json.dumps(first.snapshot(), allow_nan=False)))
+    found += run(second, rows[stop:].tolist(), stop)
+    assert all(same(a, b) for a, b in zip(given, found, strict=True))
+    assert second.snapshot() == whole.snapshot()
+
+
 def test_a_neighbour_too_noisy_to_show_a_step_is_no_witness() -> None:
     rows = noise(300, 2)
     rows[:, 1] = np.random.default_rng(3).normal(0.0, 5.0, 300)
@@ -86,6 +136,16 @@ def test_exchanged_channels_are_read_the_right_way_round_until_they_are_back() -
         "c0 and c1 are back in their places",
     ]
     assert np.abs(seen - [10.0, 40.0, 10.0]).max() < 0.3
+
+
+def test_exchanged_channels_are_found_back_though_one_has_begun_to_run() -> None:
+    control, rows = several(3), noise(300, 3)
+    rows[225:, 1] += 0.4 * np.arange(75)
+    rows[:, 1] += 30.0
+    rows[200:240, [0, 1]] = rows[200:240, [1, 0]]
+    run(control, rows.tolist())
+    assert not control.learned()["c0"]["exchanged"]
+    assert len(control.notes) == 2
 
 
 def test_to_and_fro_is_noise_and_withheld_until_it_is_calm() -> None:
