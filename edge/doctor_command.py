@@ -148,7 +148,7 @@ def _name(path: Path) -> str:
     from edge.errors import ConfigError
 
     try:
-        return load_config(path).name
+        return load_config(path, site=True).name  # not the folder of its data, which may be closed
     except ConfigError:
         return ""
 

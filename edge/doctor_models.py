@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge.bundles import open_bundles
 from edge.counters import read_counters
-from edge.doctor_diagnosis import FAULT, OK, WARN, Diagnosis, split_fix
+from edge.doctor_diagnosis import FAULT, OK, SKIPPED, WARN, Diagnosis, split_fix
 from edge.runtime import installed
 from edge.trust import signature_text
 
@@ -68,6 +68,10 @@ def trust(config: Config, *, foreign: bool) -> Iterator[Diagnosis]:
         text = "allow_unsigned: a bundle of anybody's is armed"
         fix = "put keys into [trust] in its place before the field: talus-export keygen"
         yield Diagnosis("trust", "", WARN, text, fix)
+        return
+    if not keys and not any(station.bundle for station in config.stations):
+        text = "no keys, and rules alone need none; updates from afar are refused"
+        yield Diagnosis("trust", "", SKIPPED, text)
         return
     if not keys:
         text = "nothing says whose bundles to trust, so none is armed"

@@ -68,8 +68,7 @@ def _told(config: Config, process: Process, saved: Saved) -> Iterator[Diagnosis]
                 wrong = "is there, but talus run has not opened it"
                 wrong = wrong if os.path.exists(path) else "does not exist: is it plugged in?"  # noqa: PTH110
             text, fix = split_fix(wrong, _CABLE.format(port.device))
-            maintained = port.name in saved.state.get("maintained", ())
-            if maintained:
+            if port.name in (saved.state.get("maintained") or ()):
                 text = "is given up while its node is updated"
                 yield Diagnosis("ports", subject, OK, text)
             else:
@@ -88,8 +87,7 @@ def _reported(config: Config, port: PortConfig, saved: Saved, subject: str) -> D
     if silent:
         text = f"is open, but silent: {', '.join(sorted(f'{s}/{c}' for s, c in silent))}"
         return Diagnosis("ports", subject, WARN, text, fix, float(len(silent)), "channels")
-    gate = saved.state.get("gates", {}).get(port.name, {})
-    last_ms = gate.get("last_ms", 0) if isinstance(gate, dict) else 0
+    last_ms = saved.port(port.name).get("last_ms", 0)
     if saved.foreign:
         who = AS_ROOT
         text = "talus run holds it; what came is not for this user to read"

@@ -30,18 +30,26 @@ class Process:
 
 def running(root: Root, data_dir: Path) -> Process | None:
     """Return the gateway that holds a data folder, None where none does. Takes no lock itself."""
+    path = data_dir / LOCK_FILE
     try:
-        inode = (data_dir / LOCK_FILE).stat().st_ino
+        found = path.stat()
     except OSError:
         return None
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
     locks = root.text("proc/locks")
     if locks is None:
         return Process(0, 0.0, None, None) if _is_held(data_dir) else None
     for line in locks.splitlines():
         # 1: FLOCK  ADVISORY  WRITE 20945 fe:00:2222418 0 EOF; "->" stands before one who waits
         words = line.split()
-        if len(words) > 5 and words[1] == "FLOCK" and words[5].endswith(f":{inode}"):
-            return _process(root, int(words[4])) if words[4].isdecimal() else None
+        if len(words) > 5 and words[1] == "FLOCK" and words[5].endswith(f":{found.st_ino}"):
+            process = _process(root, int(words[4])) if words[4].isdecimal() else None
+            # Another file system has a file of that number as well; and some (btrfs, overlayfs)
+            # are called otherwise here than there.
+            is_ours = words[5] == f"{device}:{found.st_ino}"
+            files = None if process is None else process.files
+            if is_ours or files is None or os.path.realpath(path) in files:
+                return process
     return None
 
 

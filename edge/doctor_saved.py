@@ -43,10 +43,26 @@ class Saved:
         """Return the state of one station, {} where there is none."""
         return _table(_table(self.state, "stations"), name)
 
+    def port(self, name: str) -> dict[str, Any]:
+        """Return what is known of one port's clock, {} where nothing is."""
+        return _table(_table(self.state, "gates"), name)
+
 
 def read_saved(data_dir: Path) -> Saved:
     """Read the outbox of a gateway, whether it runs or not."""
     path = data_dir / "outbox.db"
+    is_begun = _log(path).exists
+    try:
+        was_open = is_begun()
+        found = _look(path)
+        # Opened as a file that nobody writes to, and somebody began to: that is no damage.
+        began = bool(found.wrong) and not was_open and is_begun()
+    except OSError:
+        return _look(path)
+    return _look(path) if began else found
+
+
+def _look(path: Path) -> Saved:
     try:
         if not path.exists():
             return Saved(exists=False)
@@ -70,13 +86,16 @@ _NO_RIGHT = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READON
 
 def _address(path: Path) -> str:
     """Say how SQLite is to open it: without a log beside it nothing need be made there."""
-    log = path.with_name(f"{path.name}-wal")
-    return f"{path.resolve().as_uri()}?mode=ro{'' if log.exists() else '&immutable=1'}"
+    return f"{path.resolve().as_uri()}?mode=ro{'' if _log(path).exists() else '&immutable=1'}"
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _age_s(path: Path) -> float:
     times = []
-    for each in (path, path.with_name(f"{path.name}-wal")):
+    for each in (path, _log(path)):
         try:
             times.append(each.stat().st_mtime)
         except FileNotFoundError:

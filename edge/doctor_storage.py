@@ -90,6 +90,8 @@ def _mixed(data_dir: Path, names: list[Path]) -> tuple[str, str, str] | None:
     """Find what root has left in a folder that belongs to the gateway's user."""
     owner = data_dir.stat().st_uid
     for each in names if owner else ():
+        if each.name == "lost+found":  # of a file system of its own: root's, and no data
+            continue
         if each.lstat().st_uid != owner:
             what = f"{each.name} does not belong to the user of the folder, who cannot write it"
             return FAULT, what, f"give it back: chown -R --reference={data_dir} {data_dir}"

@@ -192,7 +192,8 @@ class Gateway:
     def _receive(self, intake: Intake) -> None:
         data = intake.read()
         if not data:
-            self._watchdog.read(intake.name, taken=False)
+            if intake.port.is_open:  # one that has vanished just now stalls nothing
+                self._watchdog.read(intake.name, taken=False)
             return
         began = time.perf_counter()
         now_ms = self.now_ms()

@@ -21,6 +21,7 @@ class Notifier:
         name = env.pop("NOTIFY_SOCKET", "")
         self._watchdog_s = _watchdog_s(env.pop("WATCHDOG_USEC", ""), env.pop("WATCHDOG_PID", ""))
         self._socket: socket.socket | None = None
+        self._unready = False
         if name[:1] not in {"/", "@"}:
             return
         # "@" stands for the abstract names that Linux has beside those in the file system.
@@ -35,12 +36,14 @@ class Notifier:
         return self._watchdog_s if self._socket is not None else 0.0
 
     def ready(self, status: str) -> None:
-        """Tell that the service has started."""
-        self._send("READY=1", _status(status))
+        """Tell that the service has started; where nobody can hear it now, with the next pet."""
+        self._unready = not self._send("READY=1", _status(status))
 
     def alive(self, status: str) -> None:
         """Tell that all is going on."""
-        self._send("WATCHDOG=1", _status(status))
+        started = ("READY=1",) if self._unready else ()
+        if self._send(*started, "WATCHDOG=1", _status(status)):
+            self._unready = False
 
     def status(self, status: str) -> None:
         """Tell how things stand, without saying that they go on."""
@@ -56,10 +59,13 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def _send(self, *lines: str) -> None:
-        if self._socket is not None:
-            with suppress(OSError):  # nobody listens, or too slowly: the next one comes soon
-                self._socket.sendto("\n".join(lines).encode(), self._address)
+    def _send(self, *lines: str) -> bool:
+        if self._socket is None:
+            return False
+        with suppress(OSError):  # nobody listens, or too slowly: the next one comes soon
+            self._socket.sendto("\n".join(lines).encode(), self._address)
+            return True
+        return False
 
 
 def _status(text: str) -> str:

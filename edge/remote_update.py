@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle_install import sync
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from edge.remote_command import UpdateChunk
 
 LOOK_MS = 2000
+"""Longer than the outbox keeps an answer in memory: at the next look it is on disk."""
+_SYNC_PARTS = 32
+_SUM_PARTS = 8
+"""At once, while parts come: alarms wait for no more than that."""
 _TOLD = "told"
 _OUTCOME = ("id", "kind", "counter", "outcome", "text", "time_ms")
 
@@ -40,8 +46,10 @@ class Updates:
         self.folder = config.data_dir / FOLDER
         self._item: Item | None = None
         self._got: set[int] = set()
+        self._sha256, self._summed = hashlib.sha256(), 0
         self._looked_ms: int | None = None
         self._seen = 0
+        self._telling = b""
         self.last: dict[str, Any] | None = None
         """What came of the last one."""
 
@@ -53,6 +61,7 @@ class Updates:
             self._write(chunk)
         item = self._item
         assert item is not None
+        self._sum(_SUM_PARTS)
         total = _parts(item)
         return next((index for index in range(total) if index not in self._got), -1)
 
@@ -67,9 +76,11 @@ class Updates:
             raise TalusError(why)
         signature = self.folder / f"{kind}{SUFFIX}"
         if not (signature.is_file() and signature.read_bytes() == data):
+            self._only_one()
             self._room(item)
             self.end()
             signature.write_bytes(data)
+        self._sha256, self._summed = hashlib.sha256(), 0
         self._item, self._got = item, _read_got(self.folder / f"{kind}.got", _parts(item))
         if not (self.folder / kind).is_file():
             self._got = set()
@@ -97,9 +108,36 @@ class Updates:
         with path.open("r+b" if path.exists() else "w+b") as out:
             out.seek(chunk.index * CHUNK_BYTES)
             out.write(chunk.data)
+            if chunk.index % _SYNC_PARTS == 0:  # else commit waits for all of them
+                out.flush()
+                os.fsync(out.fileno())
         with (self.folder / f"{item.kind}.got").open("a", encoding="ascii") as out:
             out.write(f"{chunk.index}\n")
         self._got.add(chunk.index)
+
+    def _sum(self, most: int) -> None:
+        """Go on with the sha256 of the parts that are here without a gap."""
+        item = self._item
+        if item is None or self._summed not in self._got:
+            return
+        with (self.folder / item.kind).open("rb") as file:
+            file.seek(self._summed * CHUNK_BYTES)
+            while most and self._summed in self._got:
+                self._sha256.update(file.read(CHUNK_BYTES))
+                self._summed += 1
+                most -= 1
+
+    def _only_one(self) -> None:
+        """Leave alone what waits for root: its asker would never be answered."""
+        if self._waiting():
+            raise TalusError("one is handed over and not taken yet: wait for what comes of it")
+
+    def _waiting(self) -> str:
+        """Return the id of the request that waits, "" where none does that can be read."""
+        try:
+            return str(json.loads((self.folder / REQUEST).read_bytes())["id"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ""
 
     def commit(self, kind: str, identity: str, who: str) -> str:
         """Ask for what was gathered to be put in; gives what to say of it."""
@@ -108,21 +146,26 @@ class Updates:
         item = self._item
         if item is None or item.kind != kind or len(self._got) < _parts(item):
             raise TalusError(f"no whole {kind} is here: install it first")
+        self._only_one()
         sync(self.folder / kind)
-        with (self.folder / kind).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != item.sha256:
-                self.end()
-                raise TalusError(f"{kind}: its chunks do not give its sha256: send it again")
+        self._sum(_parts(item))  # nothing is left to do, unless it came before a restart
+        if self._sha256.hexdigest() != item.sha256:
+            self.end()
+            raise TalusError(f"{kind}: its chunks do not give its sha256: send it again")
         values = {"format": 1, "id": identity, "kind": kind, "who": who}
         aside = self.folder / f".{REQUEST}"
         aside.write_text(json.dumps(values), encoding="utf-8")
         aside.replace(self.folder / REQUEST)
-        return f"{item.label} is handed to talus-update"
+        handed = f"{item.label} is handed to talus-update"
+        if self.folder.resolve() != (self._place.at("var/lib/talus") / FOLDER).resolve():
+            handed += "; data_dir is not /var/lib/talus: where talus-update.path does not name it, "
+            handed += "systemctl start talus-update"
+        return handed
 
     def end(self) -> None:
-        """Forget what came in."""
+        """Forget what came in; not that root was asked, and has not looked yet."""
         for path in self.folder.iterdir():
-            if path.name != _TOLD and path.is_file():
+            if path.name not in (_TOLD, REQUEST) and path.is_file():
                 path.unlink()
         self._item, self._got = None, set()
 
@@ -131,28 +174,42 @@ class Updates:
         if self._looked_ms is not None and 0 <= now_ms - self._looked_ms < LOOK_MS:
             return None
         self._looked_ms = now_ms
-        path = self._place.folder / "outcome.json"
+        with suppress(OSError):  # a full disk: with the next look
+            self._settle()
         try:
-            changed = path.stat().st_mtime_ns
-            if changed == self._seen:
-                return None
-            self._seen, values = changed, read_json(path) or {}
-            self.last = {key: values[key] for key in _OUTCOME}
-            return self.last if self._is_news(self.last) else None
-        except (OSError, UpdateError, KeyError):
+            return self._news()
+        except (OSError, UpdateError, KeyError, TypeError, ValueError):
             return None
 
-    def _is_news(self, values: dict[str, Any]) -> bool:
-        """Whether it was not told yet, also before a restart; what was put in may go."""
-        mark = f"{values['id']} {values['time_ms']}"
-        told = self.folder / _TOLD
-        if told.is_file() and told.read_text(encoding="utf-8") == mark:
-            return False
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        told.write_text(mark, encoding="utf-8")
-        if self._came(values["kind"]) == values["counter"]:
-            self.end()  # not what has come since
-        return True
+    def _settle(self) -> None:
+        """Remember that it was told. Twice is better than never, so not before it is stored."""
+        if self._telling:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            (self.folder / _TOLD).write_bytes(self._telling)
+            self._telling = b""
+
+    def _news(self) -> dict[str, Any] | None:
+        """Give what was not told yet, also before a restart; what was put in may go."""
+        path = self._place.folder / "outcome.json"
+        changed = path.stat().st_mtime_ns
+        if changed == self._seen:
+            return None
+        values = read_json(path) or {}
+        self.last = {key: values[key] for key in _OUTCOME}
+        mark = f"{values['id']} {values['time_ms']}".encode()
+        try:
+            is_told = (self.folder / _TOLD).read_bytes() == mark
+        except OSError:
+            is_told = False
+        self._seen = changed
+        if is_told:
+            return None
+        self._telling = mark
+        is_over = self._waiting() in ("", values["id"])
+        if is_over and values["counter"] and self._came(values["kind"]) == values["counter"]:
+            with suppress(OSError):
+                self.end()  # not what has come since
+        return self.last
 
     def _came(self, kind: str) -> int:
         """Return the counter of what came last of a kind, 0 where nothing did."""

@@ -43,19 +43,21 @@ class ConfigPart:
         self._place.write(self._new, content, 0o640, group)
         return _sha256(self._new)
 
-    def prove(self, state: State) -> None:
+    def prove(self, state: State) -> str:
         """Have it read, compared with the old one, and its bundles proven, by the service's user.
 
-        In a process of its own: neither its text nor its models are root's to run.
+        In a process of its own: neither its text nor its models are root's to run. Gives what it
+        leaves out.
         """
         code = (
             f"import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r}); "
             "from edge.update_sane import main; sys.exit(main())"
         )
-        self._system.run(
+        said = self._system.run(
             sys.executable, "-I", "-c", code, self._new, self._live, state.item.subject,
             as_user=True,
         )  # fmt: skip
+        return "; ".join(said.splitlines())
 
     def switch(self, state: State) -> None:
         """Rename it over the old one, which is kept by a second name: taking it back needs no room.

@@ -108,8 +108,11 @@ def check_file(
     item: Item, signature: Signature, key: PublicKey, size: int, sha256: str, blake2b: bytes
 ) -> None:
     """Raise UpdateError unless size and sums of a file are those that were signed."""
-    if size != item.size:
+    if size < item.size:
         raise UpdateError(f"{item.label}: cut off: {size} of {item.size} bytes: send it again")
+    if size > item.size:
+        text = f"has more than the {item.size} bytes that were signed: send it again"
+        raise UpdateError(f"{item.label}: {text}")
     if sha256 != item.sha256 or not verify(key.key, blake2b, signature.signature):
         raise UpdateError(f"{item.label}: is not the file that was signed: send it again")
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ ASKED = "TALUS_RELEASE"
 """The environment by which our postinst is told to make a release of that name and no more."""
 LOCK_S = 300.0
 """So long another program may hold dpkg's lock."""
+_LOCKED = re.compile(r"locked by another process")
 _CHECKS = "config,runtime,bundles,trust"
 _NOT_OURS = ("opt/", "etc/", "usr/share/doc/")
 
@@ -72,7 +75,7 @@ class PackagePart:
             name = f"{state.item.subject}.{number}"
         return f"releases/{name}"
 
-    def prove(self, state: State) -> None:
+    def prove(self, state: State) -> str:
         """Run it, and the golden vectors of each installed bundle on it, as the service's user."""
         talus = self._opt / TRIAL / "opt/talus/package/bin/talus"
         self._system.run(talus, "--version", as_user=True)
@@ -80,6 +83,7 @@ class PackagePart:
             talus, "doctor", "--health-gate", "--only", _CHECKS, "--config", self._place.config,
             as_user=True,
         )  # fmt: skip
+        return ""
 
     def switch(self, state: State) -> None:
         """Install it, then let `current` be it."""
@@ -127,39 +131,60 @@ class PackagePart:
             try:
                 self._system.run("dpkg", *root, "--force-confold", "-i", self._place.file, env=env)
             except UpdateError as error:
-                if "lock" not in str(error) or time.monotonic() > end_s:
+                if not _LOCKED.search(str(error)) or time.monotonic() > end_s:
                     raise
                 time.sleep(5)
             else:
                 return
 
     def _keep(self, trial: Path) -> None:
-        """Keep what the package will replace outside of its own folder: units, and the like."""
-        found: dict[str, int] = {}
+        """Keep what the package will replace or take away outside of its own folder: units."""
+        found: dict[str, tuple[int, int] | str] = {}  # number and mode, what a link says, "": none
         _clear(self._before)
         self._before.mkdir(mode=0o700)
-        for path in sorted(trial.rglob("*")):
-            name = str(path.relative_to(trial))
-            if path.is_symlink() or not path.is_file() or name.startswith(_NOT_OURS):
+        brought = {
+            str(path.relative_to(trial))
+            for path in trial.rglob("*")
+            if path.is_symlink() or path.is_file()
+        }
+        for name in sorted(brought | self._installed()):
+            if name.startswith(_NOT_OURS):
                 continue
             live = self._place.root / name
-            found[name] = -1
-            if live.is_file():
-                found[name] = len(found)
-                copy = self._before / str(found[name])
-                self._place.write(copy, live.read_bytes(), 0o600)
+            if live.is_symlink():
+                found[name] = os.readlink(live)  # noqa: PTH115 - relative, as it stands
+            elif live.is_file():
+                number = len(found)
+                found[name] = number, stat.S_IMODE(live.stat().st_mode)
+                self._place.write(self._before / str(number), live.read_bytes(), 0o600)
+            elif name in brought:
+                found[name] = ""
         self._place.write(self._before / "names", json.dumps(found).encode(), 0o600)
 
+    def _installed(self) -> set[str]:
+        """Return the files that dpkg knows of: those that the new one does not have, it removes."""
+        admin = self._place.at("var/lib/dpkg")
+        try:
+            said = self._system.run("dpkg-query", f"--admindir={admin}", "-L", NAME)
+        except UpdateError:  # put in without dpkg: then it removes none
+            return set()
+        return {line.lstrip("/") for line in said.splitlines() if line.startswith("/")}
+
     def _give_back(self) -> None:
-        for name, number in (read_json(self._before / "names") or {}).items():
+        for name, kept in (read_json(self._before / "names") or {}).items():
             live = self._place.root / name
-            if number < 0:
+            if kept in ("", -1):  # -1: in the words of a release before
                 live.unlink(missing_ok=True)
                 continue
+            live.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(kept, str):
+                if not live.is_symlink() or os.readlink(live) != kept:  # noqa: PTH115
+                    _link(live, kept)
+                continue
+            number, mode = kept if isinstance(kept, list) else (kept, 0o644)
             content = (self._before / str(number)).read_bytes()
-            if not live.is_file() or live.read_bytes() != content:
-                live.parent.mkdir(parents=True, exist_ok=True)
-                self._place.write(live, content, 0o644)
+            if not _is(live, content, mode):
+                self._place.write(live, content, mode)
 
     def _at(self, link: str) -> str:
         """Return what a link says, "" where there is none."""
@@ -170,11 +195,22 @@ class PackagePart:
 
     def _point(self, link: str, to: str) -> None:
         """Let a link say something else, in one step."""
-        aside = self._opt / f".{link}.aside"
-        aside.unlink(missing_ok=True)
-        aside.symlink_to(to)
-        aside.replace(self._opt / link)
-        flush(self._opt)
+        _link(self._opt / link, to)
+
+
+def _is(path: Path, content: bytes, mode: int) -> bool:
+    """Whether it is that plain file already."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    return stat.S_IMODE(path.stat().st_mode) == mode and path.read_bytes() == content
+
+
+def _link(path: Path, to: str) -> None:
+    aside = path.with_name(f".{path.name}.aside")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(to)
+    aside.replace(path)
+    flush(path.parent)
 
 
 def _clear(path: Path) -> None:

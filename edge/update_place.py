@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import tomllib
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,12 @@ class Place:
         return None
 
     def make(self) -> None:
-        """Make the folders, and put the ballast in. Raises OSError."""
+        """Make the folders, and put the ballast in where there is room. Raises OSError."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.work.mkdir(mode=0o700, exist_ok=True)
-        if not self._ballast.exists():
-            _write(self._ballast, bytes(BALLAST_BYTES), 0o600, None)
+        with suppress(OSError):  # given up on a full disk: the way back must not wait for it
+            if not self._ballast.exists():
+                _write(self._ballast, bytes(BALLAST_BYTES), 0o600, None)
 
     @property
     def _ballast(self) -> Path:

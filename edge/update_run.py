@@ -45,8 +45,8 @@ class Part(Protocol):
     def prepare(self, state: State) -> str:
         """Put the new one beside the old one, give what it is called."""
 
-    def prove(self, state: State) -> None:
-        """Let the new one prove itself."""
+    def prove(self, state: State) -> str:
+        """Let the new one prove itself; gives what a person should know of it, "" for nothing."""
 
     def switch(self, state: State) -> None:
         """Let the new one take the old one's place, in one step."""
@@ -100,8 +100,10 @@ class Run:
         """Do what `talus run` asks for: gives its end, or why it was not begun. As `go_on`."""
         try:
             request = read_request(self._place)
-            if request is None or request.id == self._told_id():
-                drop_request(self._place)
+            if request is None:
+                return None
+            if not request.kind or request.id == self._told_id():
+                drop_request(self._place, request)
                 return None
         except (UpdateError, OSError) as error:
             raise StuckError(str(error)) from error
@@ -126,17 +128,17 @@ class Run:
             log.error("refused: %s", why)
             self._tell(request.id, request.kind, 0, REFUSED, f"refused: {why}")
             self._clear()
-            self._drop(by_hand)
+            self._drop(request, by_hand)
             return why
-        self._drop(by_hand)
+        self._drop(request, by_hand)
         log.info("%s, asked for by %s", state.item.label, state.who or "a person here")
         return self._carry(state)
 
-    def _drop(self, by_hand: Path | None) -> None:
+    def _drop(self, request: Request, by_hand: Path | None) -> None:
         """Take the request away, now that what it asks for is stored, or refused and told."""
         if by_hand is None:
             with suppress(UpdateError, OSError):
-                drop_request(self._place)
+                drop_request(self._place, request)
 
     def _part(self, state: State) -> Part:
         kind = ConfigPart if state.item.kind == CONFIG else PackagePart
@@ -173,18 +175,18 @@ class Run:
     def _act(self, state: State, part: Part) -> Done | Failed:
         log.info("%s: %s", state.item.label, state.phase.value)
         try:
-            return Done(self._do(state, part))
+            return self._do(state, part)
         except (UpdateError, OSError) as error:
             return Failed(str(error).replace("\n", "; "))
 
-    def _do(self, state: State, part: Part) -> str:
-        """Do the action of a phase; gives what PREPARE has made."""
+    def _do(self, state: State, part: Part) -> Done:
+        """Do the action of a phase."""
         phase, system = state.phase, replace(self._system, skip=state.skip)
         if phase is Phase.PREPARE:
-            return part.prepare(state)
+            return Done(new=part.prepare(state))
         if phase is Phase.PROVE:
-            part.prove(state)
-        elif phase is Phase.SWITCH:
+            return Done(note=part.prove(state) or "")
+        if phase is Phase.SWITCH:
             part.switch(state)
         elif phase in (Phase.RESTART, Phase.AGAIN):
             system.restart()
@@ -195,13 +197,15 @@ class Run:
             part.commit(state)
         elif phase is Phase.REVERT:
             part.revert(state)
+            self._place.file.unlink(missing_ok=True)  # room to tell of it, on a full disk
         else:
             item = state.item
             self._tell(state.id, item.kind, item.counter, state.outcome, words(state))
             self._clear()
+            self._place.make()  # the ballast, where it was given up
         if phase in (Phase.RESTART, Phase.GATE) and not part.holds(state):
             raise UpdateError("what was put in is not in place any more")
-        return ""
+        return Done()
 
     def _tell(self, identity: str, kind: str, counter: int, outcome: str, text: str) -> None:
         """Write what came of an update where `talus run` reads it."""

@@ -55,6 +55,22 @@ def _differs(new: Config, old: Config) -> list[str]:
     return found
 
 
+def left_out(path: Path, before: Path) -> list[str]:
+    """Return which stations and ports of the old one are not in the new one, in words."""
+    from edge.config import load_config
+
+    new = load_config(path)
+    try:
+        old = load_config(before)
+    except ConfigError:
+        return []
+    gone = (
+        ("watched no more", {s.name for s in old.stations} - {s.name for s in new.stations}),
+        ("read no more", {p.name for p in old.ports} - {p.name for p in new.ports}),
+    )
+    return [f"{words}: {', '.join(sorted(names))}" for words, names in gone if names]
+
+
 def _bare(new: Config, old: Config) -> list[str]:
     """Return where nothing would be left to watch, or nothing to watch it with."""
     found = []
@@ -79,4 +95,6 @@ def main() -> int:
     found = wrongs(Path(new), Path(old), gateway)
     for each in found:
         print(f"FAIL {each}")
+    if not found:
+        print(*left_out(Path(new), Path(old)), sep="\n")
     return 1 if found else 0

@@ -65,7 +65,7 @@ class State:
     """The new one may have been in place."""
     outcome: str = ""
     detail: str = ""
-    """For people: why."""
+    """For people: why; of one that stays, what it leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Done:
     """The action was done. ``new``: what PREPARE has put beside the old one."""
 
     new: str = ""
+    note: str = ""
+    """Of PROVE, for people: what the new one leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def after(state: State, event: Done | Failed) -> State:
     if isinstance(event, Failed):
         return _failed(state, event.why[:MAX_DETAIL])
     if phase in _NEXT:
-        return _to(state, _NEXT[phase], new=event.new or state.new)
+        return _to(state, _NEXT[phase], new=event.new, detail=event.note[:MAX_DETAIL])
     if phase is Phase.COMMIT:
         return _to(state, Phase.TELL, outcome=COMMITTED)
     if phase is Phase.REVERT:
@@ -134,6 +136,7 @@ def words(state: State) -> str:
     """Return the outcome for a person."""
     label = state.item.label
     if state.outcome == COMMITTED:
-        return f"{label} runs and stays; the one before is kept"
+        left_out = f"; {state.detail}" if state.detail else ""
+        return f"{label} runs and stays; the one before is kept{left_out}"
     kept = "the one before runs again" if state.outcome == REVERTED else "nothing was changed"
     return f"{label} {state.outcome}, {kept}: {state.detail}"

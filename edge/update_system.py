@@ -41,6 +41,8 @@ class System:
     ) -> str:  # fmt: skip
         """Run a program, give what it prints. Raises UpdateError with what it says."""
         owner = self.place.owner("talus") if as_user and os.geteuid() == 0 else None
+        if as_user and owner is None and os.geteuid() == 0 and self.place.is_system:
+            raise UpdateError(f"{words[0]}: no user talus here, and it is not for root to run")
         uid, gid = owner or (None, None)
         try:
             done = subprocess.run(
@@ -85,10 +87,12 @@ class System:
                 raise UpdateError(f"talus did not keep running for {self.settle_s:g} s")
 
     def _doctor(self, wait_s: float) -> None:
+        """Ask the doctor, as the service's user: what it opens and runs is that user's."""
         talus = self.place.opt / "current/bin/talus"
         words = ["doctor", "--health-gate", "--wait", f"{wait_s:.0f}"]
         words += ["--skip", self.skip] if self.skip else []
-        self.run(talus, *words, "--config", self.place.config, limit_s=wait_s + 120)
+        words += ["--config", str(self.place.config)]
+        self.run(talus, *words, as_user=True, limit_s=wait_s + 120)
 
     def _process(self) -> str:
         """Return which process it is, and how often it was restarted; "" where none runs."""

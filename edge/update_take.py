@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Request:
 
 
 def read_request(place: Place) -> Request | None:
-    """Read the request of `talus run`, None where there is none that can be read.
+    """Read the request of `talus run`, None where none is there; one of no kind: unreadable.
 
     Raises UpdateError.
     """
@@ -54,20 +55,27 @@ def read_request(place: Place) -> Request | None:
         return None
     try:
         data = _read(folder, REQUEST, MAX_REQUEST_BYTES)
-    except (FileNotFoundError, UpdateError):
+    except FileNotFoundError:
         return None
+    except UpdateError:
+        return Request()
     finally:
         os.close(folder)
     try:
         values = json.loads(data)
         texts = [str(values[key])[:200] for key in ("id", "who", "kind")]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return Request(*texts) if texts[2] in MAX_BYTES else None
+        return Request()
+    return Request(*texts) if texts[2] in MAX_BYTES else Request()
 
 
-def drop_request(place: Place) -> None:
-    """Take it out of its folder: it would be asked for for ever. Raises UpdateError, OSError."""
+def drop_request(place: Place, request: Request) -> None:
+    """Take it out of its folder: it would be asked for for ever. Raises UpdateError, OSError.
+
+    One that has come meanwhile is another, and stays.
+    """
+    if read_request(place) != request:
+        return
     folder = _folder(read_site(place).data_dir)
     if folder is not None:
         try:
@@ -152,7 +160,8 @@ def _remove(folder: int, name: str) -> None:
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
-        os.rename(name, f".{name}.{os.getpid()}", src_dir_fd=folder, dst_dir_fd=folder)
+        aside = f".{name}.{secrets.token_hex(8)}"
+        os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _copy(folder: int, name: str, to: Path, most: int) -> tuple[int, str, bytes]:

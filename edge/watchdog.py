@@ -105,7 +105,9 @@ class Watchdog:
             if i.port.is_open
         }
         for name, passed in self._passed.items():
-            counts[f"inference of {name}"] = Count(passed, self._scored[name], _STEPS_LATE)
+            lateness_ms, step_ms = self._steps[name]
+            late = _STEPS_LATE + -(-lateness_ms // step_ms)  # a hole is waited for so long
+            counts[f"inference of {name}"] = Count(passed, self._scored[name], late)
         excuse = "" if self._snapshots == self._saved else self._excuse(outbox)
         counts["outbox"] = Count(self._snapshots, self._saved, _REFUSED, excuse)
         return counts

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -63,6 +64,22 @@ def test_a_supervisor_that_is_gone_or_full_hangs_nobody(supervisor, tmp_path) ->
     heard.close()
     notifier.alive("")
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready("")
+
+
+def test_a_start_that_could_not_be_told_is_told_with_the_next_pet(supervisor) -> None:
+    heard, environ = supervisor
+    notifier = Notifier(environ)
+    for _ in range(5000):
+        notifier.status("x" * 100)
+    notifier.ready("one port")  # it hears nothing now
+    heard.setblocking(False)
+    with suppress(BlockingIOError):
+        while said := heard.recv(4096):
+            assert b"READY" not in said
+    for _ in range(2):
+        notifier.alive("up")
+    assert heard.recv(4096) == b"READY=1\nWATCHDOG=1\nSTATUS=up"
+    assert heard.recv(4096) == b"WATCHDOG=1\nSTATUS=up"
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])

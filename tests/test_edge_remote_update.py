@@ -90,6 +90,7 @@ def test_a_configuration_is_gathered_in_parts_over_a_restart_and_handed_over(sid
     assert "whole" in reply["text"]
     reply = again.say(what="commit_update", update="config")
     assert (reply["done"], reply["more"]) == (True, True)
+    assert "systemctl start talus-update" in reply["text"]  # data_dir is where nothing starts it
     folder = again.config.data_dir / "updates"
     assert (folder / "config").read_bytes() == path.read_bytes()
     request = json.loads((folder / "request").read_text())
@@ -108,6 +109,8 @@ def test_a_configuration_is_gathered_in_parts_over_a_restart_and_handed_over(sid
     valid = Draft202012Validator(load_schema("reply"))
     assert [e.message for each in again.replies() for e in valid.iter_errors(each)] == []
     assert "update committed: in words" in again.audit()[-1]
+    again.ahead_ms += 5000
+    again.remote.look(again.now_ms())
     third = again.again()
     third.ahead_ms += 10_000
     third.remote.look(third.now_ms())
@@ -119,6 +122,59 @@ def test_one_that_was_taken_back_is_told_as_not_done(side: Side) -> None:
     side.ahead_ms += 5000
     side.until(lambda: [r for r in side.replies() if r["id"] == "one"])
     assert not side.replies()[-1]["done"]
+
+
+def answers(side: Side, ahead_ms: int = 5000) -> int:
+    """How often an outcome was told, one more look later."""
+    side.ahead_ms += ahead_ms
+    side.remote.look(side.now_ms())
+    return len([r for r in side.replies() if r["text"] == "in words"])
+
+
+def test_a_mark_that_cannot_be_read_stops_nothing(side: Side) -> None:
+    (side.config.data_dir / "updates").mkdir(exist_ok=True)
+    (side.config.data_dir / "updates/told").write_bytes(b"\xff\xfe one")
+    told(side)
+    assert answers(side) == 1
+
+
+def test_an_outcome_is_told_until_that_is_on_disk_and_no_longer(side: Side) -> None:
+    mark = side.config.data_dir / "updates/told"
+    mark.mkdir(parents=True)  # as a full disk: it cannot be written
+    told(side)
+    assert [answers(side) for _ in range(3)] == [1, 1, 1]
+    side = side.again()  # the power went: it may have been in memory alone
+    assert [answers(side, ms) for ms in (30_000, 5000)] == [2, 2]
+    mark.rmdir()
+    assert answers(side) == 2
+    side = side.again()
+    assert answers(side, 60_000) == 2
+
+
+def test_what_waits_for_root_is_neither_replaced_nor_forgotten(side: Side) -> None:
+    assert send(side, new_config(side))["done"]
+    identity = side.say(what="commit_update", update="config")["id"]
+    request = side.config.data_dir / "updates/request"
+    whole = request.read_bytes()
+    assert "not taken yet" in side.say(what="commit_update", update="config")["text"]
+    assert "not taken yet" in send(side, new_config(side, 8))["text"]
+    told(side, identity="an earlier one")
+    assert answers(side) == 1
+    assert request.read_bytes() == whole
+    assert (side.config.data_dir / "updates/config").exists()
+    request.unlink()  # root has taken it
+    told(side, identity=identity, time_ms=6)
+    assert answers(side) == 2
+    assert not (side.config.data_dir / "updates/config").exists()
+    assert send(side, new_config(side, 8))["done"]
+
+
+def test_what_was_refused_by_hand_takes_nothing_from_what_comes(side: Side) -> None:
+    assert send(side, new_config(side))["done"]
+    told(side, "refused", identity="", kind="", counter=0)
+    answers(side)
+    assert "refused: in words" in side.audit()[-1]
+    assert side.say(what="commit_update", update="config")["done"]
 
 
 def test_what_is_not_as_signed_is_not_taken(side: Side) -> None:

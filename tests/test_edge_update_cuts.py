@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 from update_parts import PowerCutError, Root, power_cut
@@ -118,6 +120,44 @@ def test_a_ballast_is_given_up_for_the_way_back(root: Root, monkeypatch) -> None
     monkeypatch.setattr(place_module, "_write", full)
     root.place.write(root.place.folder / "x", b"1", 0o600)
     assert (root.place.folder / "x").read_bytes() == b"1"
+
+
+def test_on_a_disk_that_stays_full_the_old_one_comes_back(root: Root, monkeypatch) -> None:
+    """On a real file system of 200 kB, the power cut twice while it is watched."""
+    folder = root.place.folder
+    words = ["mount", "-t", "tmpfs", "-o", "size=200k", "talus-test", str(folder)]
+    if os.geteuid() or subprocess.run(words, check=False, capture_output=True).returncode:
+        pytest.skip("NOT TESTED: wants root that may mount")
+
+    def watch(self) -> None:
+        with suppress(OSError), (folder / "filler").open("ab", buffering=0) as out:
+            while True:
+                out.write(bytes(4096))
+        raise PowerCutError
+
+    try:
+        root.send("config", root.new_config())
+        with monkeypatch.context() as patched:
+            patched.setattr("edge.update_take.FREE_BYTES", 0)
+            patched.setattr("edge.update_system.System.gate", watch)
+            for _ in range(2):
+                run = root.run()
+                with run.hold(), suppress(PowerCutError):
+                    run.go_on()
+                    run.requested()
+        assert (root.mark(), (folder / "ballast").exists()) == ("new", False)
+        run = root.run()
+        with run.hold(), pytest.MonkeyPatch.context() as patched:
+            patched.setattr("edge.update_system.System.gate", watch)
+            run.go_on()
+        assert (root.mark(), root.outcome()["outcome"]) == ("old", REVERTED)
+        assert root.starts()[-1] == "releases/1.0 # old"
+        assert not root.place.journal.exists()
+        (folder / "filler").unlink()
+        with root.run().hold():
+            assert (folder / "ballast").exists()
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_process_killed_at_growing_times_comes_to_the_same_end(tmp_path) -> None:

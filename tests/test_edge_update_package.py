@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import time
 
 import pytest
-from update_parts import PowerCutError, Root, needs_dpkg, power_cut
+from update_parts import KEY, PowerCutError, Root, needs_dpkg, power_cut
 
 from edge.errors import TalusError
 from edge.update_package import ASKED
@@ -57,6 +58,48 @@ def test_one_that_does_not_serve_is_taken_back_with_its_units(root: Root, mark, 
     assert root.at("current") == "releases/2.1"
 
 
+def test_what_the_new_one_no_longer_has_comes_back_as_it_was(root: Root) -> None:
+    """A release before had a file and a link more; dpkg takes them away."""
+    path, tree = root.new_package(), root.folder / "tree"
+    subprocess.run(["dpkg-deb", "-R", path, tree], check=True)
+    (tree / "usr/bin").mkdir()
+    (tree / "usr/bin/old-tool").write_text("tool\n")
+    (tree / "usr/bin/old-tool").chmod(0o755)
+    (tree / "usr/bin/talus").symlink_to("../../opt/talus/current/bin/talus")
+    subprocess.run(["dpkg-deb", "-Zxz", "-b", tree, path], check=True, capture_output=True)
+    sign_update(path, "package", KEY, 5)
+    assert root.put_in(path).outcome == COMMITTED
+    tool, link = root.root / "usr/bin/old-tool", root.root / "usr/bin/talus"
+    assert (tool.stat().st_mode & 0o777, link.is_symlink()) == (0o755, True)
+    assert root.put_in(root.new_package("3.0", 6, "sick")).outcome == REVERTED
+    assert (tool.read_text(), tool.stat().st_mode & 0o777) == ("tool\n", 0o755)
+    assert str(link.readlink()) == "../../opt/talus/current/bin/talus"
+    assert root.unit.read_text() == "unit 2.0\n"
+
+
+def test_only_for_the_lock_of_another_program_does_it_wait(tmp_path, monkeypatch) -> None:
+    root, waited = Root(tmp_path / "flock"), []
+    held = (root.root / "var/lib/dpkg/lock-frontend").open("w")
+
+    real = time.sleep
+
+    def sleep(seconds: float) -> None:
+        if seconds < 1:
+            real(seconds)
+            return
+        waited.append(seconds)
+        held.close()
+        assert len(waited) < 3
+
+    monkeypatch.setattr("edge.update_package.time.sleep", sleep)
+    assert root.put_in(root.new_package("2.0", 5, fields="Pre-Depends: x\n")).outcome == REVERTED
+    assert "/flock/" in root.outcome()["text"]
+    assert waited == []
+    fcntl.lockf(held, fcntl.LOCK_EX)
+    assert root.put_in(root.new_package("2.1", 6)).outcome == COMMITTED
+    assert len(waited) == 1
+
+
 @pytest.mark.parametrize(("mark", "told"), [("broken", "prove: talus"), ("wrong", "golden")])
 def test_one_that_proves_nothing_is_never_given_to_dpkg(root: Root, mark, told) -> None:
     state = root.put_in(root.new_package("2.0", 5, mark))
@@ -94,12 +137,10 @@ def test_a_package_of_another_name_or_version_is_refused(root: Root) -> None:
         control.write_text(text)
         (tree / "DEBIAN/postinst").write_text(postinst)
         subprocess.run(["dpkg-deb", "-Zxz", "-b", tree, other], check=True, capture_output=True)
-        from update_parts import KEY
-
         with pytest.raises(TalusError, match=told):
             sign_update(other, "package", KEY, 5)
     other.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(TalusError, match="not a whole"):
+    with pytest.raises(TalusError, match="cut short"):
         sign_update(other, "package", KEY, 5)
 
 
