@@ -101,7 +101,7 @@ def make_deb(
         assert found is not None
         shutil.copytree(next(iter(found.submodule_search_locations or ())), lib / "paho")
     (tree / "opt/talus/current").symlink_to(f"releases/{version}")
-    fields = [f"Package: talus\nVersion: {version}\nArchitecture: {arch}",
+    fields = [f"Package: talus-edge\nVersion: {version}\nArchitecture: {arch}",
               "Maintainer: nobody <nobody@example.org>\nDescription: of the tests"]  # fmt: skip
     fields += [f"Depends: {depends}"] if depends else []
     (tree / "DEBIAN/control").write_text("\n".join(fields) + "\n", encoding="utf-8")

@@ -77,13 +77,13 @@ def test_openssl_agrees(made) -> None:
 
 
 def test_the_access_list_names_each_gateway_and_gives_it_its_own(made) -> None:
-    users = {}
+    rules_of = {}
     for part in (made / "mosquitto" / "acl").read_text(encoding="utf-8").split("\nuser ")[1:]:
         name, *rules = part.strip().splitlines()
-        users[name] = rules
+        rules_of[name] = rules
     own = ("status", "health", "reply", "alarm", "+/alarm", "+/state", "+/telemetry",
            "+/forecast", "+/cap")  # fmt: skip
-    assert users == {
+    assert rules_of == {
         "room": ["topic read talus/#", "topic write talus/+/command", "topic read homeassistant/#",
                  "topic read v1.1/#"],
     } | {
@@ -143,6 +143,57 @@ def test_a_new_gateway_comes_to_the_others_and_leaves_them_alone(made) -> None:
     assert read_plan(made).gateways == ("gw1", "gw2", "gw3")
     acl = (made / "mosquitto" / "acl").read_text(encoding="utf-8")
     assert all(f"user {name}\n" in acl for name in ("room", "gw1", "gw2", "gw3"))
+
+
+def users(made: Path) -> set[str]:
+    lines = (made / "mosquitto" / "acl").read_text(encoding="utf-8").splitlines()
+    return {line.removeprefix("user ") for line in lines if line.startswith("user ")}
+
+
+def test_a_gateway_that_is_shut_out_stays_out_whatever_comes_later(made, capsys) -> None:
+    assert broker(made, "--renew", "--gateway", "gw2", "--datastream", "gw2=17") == 0
+    assert broker(made, "--remove", "gw2") == 0
+    assert "HUP" in capsys.readouterr().out
+    assert users(made) == {"room", "gw1"}
+    assert "v1.1/Datastreams(17)" not in (made / "mosquitto" / "acl").read_text(encoding="utf-8")
+    assert broker(made, "--renew") == 0
+    assert broker(made, "--renew", "--gateway", "gw3") == 0
+    assert main(["enrol", "--broker", str(made), "--token", "gw4"]) == 0
+    assert not [name for name in users(made) if "gw2" in name]
+    # Its name would let in whoever holds its certificate.
+    capsys.readouterr()
+    for words in (["broker", "--out", str(made), "--renew", "--gateway", "gw2"],
+                  ["enrol", "--broker", str(made), "--token", "gw2"]):  # fmt: skip
+        assert main(words) == 1
+        assert "another name" in capsys.readouterr().err
+    assert not [name for name in users(made) if "gw2" in name]
+
+
+def test_the_last_gateway_can_be_shut_out_and_a_stranger_not(made, capsys) -> None:
+    assert broker(made, "--remove", "gw1", "--remove", "gw2") == 0
+    assert users(made) == {"room"}
+    assert broker(made, "--renew", "--gateway", "gw3") == 0
+    for words, said in ((["gw9"], "there are gw3"), (["gw3", "--renew"], "alone")):
+        capsys.readouterr()
+        assert broker(made, "--remove", *words) == 1
+        assert said in capsys.readouterr().err
+    assert users(made) == {"room", "gw3"}
+
+
+def test_renewing_makes_no_keys_for_who_makes_them_himself(made, capsys) -> None:
+    assert main(["enrol", "--broker", str(made), "--token", "gw2"]) == 0
+    assert main(["enrol", "--broker", str(made), "--token", "gw7"]) == 0
+    before = (made / "gateways/gw2/gateway.key").read_bytes()
+    capsys.readouterr()
+    assert broker(made, "--renew") == 0
+    said = capsys.readouterr().out
+    assert "gw7 makes its keys itself" in said
+    assert not (made / "gateways/gw7").exists()
+    assert (made / "gateways/gw2/gateway.key").read_bytes() == before
+    assert broker(made, "--renew", "--gateway", "gw7") == 0  # named: as one wants it
+    assert broker(made, "--renew") == 0
+    assert (made / "gateways/gw7/gateway.key").exists()
+    assert {"gw1", "gw2", "gw7"} <= users(made)
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -199,6 +200,8 @@ def test_a_card_in_one_go(parts, tmp_path, name, capsys) -> None:
               for p in (tmp_path / "card").rglob("*") if p.is_file()}  # fmt: skip
     assert wanted.items() <= back.items()
     assert back["kernel8.img"] == b"kernel" * 1000
+    told = back["cmdline.txt"].decode().removeprefix(f"{LINE} ds=nocloud;i=").strip()
+    assert f'instance-id: "{told}"' in back["meta-data"].decode()
     proven = read_card(tmp_path / "back/talus")
     assert prove(tmp_path / "back/talus", proven) == len(proven.files)
     stock_bytes = (folder / "os.img").read_bytes()
@@ -219,6 +222,7 @@ def test_bookworm_is_hooked_in_the_image(parts, tmp_path) -> None:
     assert line.startswith(LINE + " systemd.run=/boot/firmware/firstrun.sh")
     assert line.count("\n") == 1
     assert "firstrun.sh" in back
+    assert stat.S_IMODE((tmp_path / "card/card.img").stat().st_mode) == 0o600
     assert (folder / "os.img").stat().st_size == (tmp_path / "card/card.img").stat().st_size
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from flash_site import make_deb, make_site, provision
 
 from edge.errors import TalusError
 from export.__main__ import main
@@ -83,6 +84,15 @@ def test_what_is_in_use_is_not_taken(pc) -> None:
     assert "carries dm-0" in pc.objection("sdb", sure=True)
 
 
+def test_a_mount_of_btrfs_has_a_number_of_its_own_and_is_seen(pc) -> None:
+    row = "26 1 0:41 /@ {} rw - btrfs {} rw\n"
+    for source in ("/dev/sdb", "/dev/sdb1"):
+        text = row.format("/mnt", source)
+        (pc.root / "proc/self/mountinfo").write_text(text)
+        assert f"{source[5:]} is mounted at /mnt" in pc.objection("sdb", sure=True)
+        assert pc.objection("mmcblk0") == ""
+
+
 def test_what_is_not_removable_wants_to_be_said_twice(pc) -> None:
     pc.mounts()
     for name in ("sda", "mmcblk1"):
@@ -129,6 +139,43 @@ def test_nothing_is_written_without_the_name_typed(tmp_path, monkeypatch, capsys
         assert "Generic SD/MMC, 31.9 GB" in said.out
         assert "not confirmed; nothing was written" in said.err
     assert not (tmp_path / "card").exists()
+
+
+@pytest.mark.parametrize("change", [
+    {"model": "Other SD/MMC"}, {"size": "31116288"}, {"diskseq": "12"}, {},
+], ids=["model", "size", "put in again", "same"])  # fmt: skip
+def test_a_card_that_was_changed_meanwhile_is_not_written(
+    tmp_path, monkeypatch, capsys, change
+) -> None:
+    """While the image is unpacked the name may come to belong to another stick."""
+    from export.provision import device, stock, writing
+
+    pc = Sys(tmp_path / "pc")
+    place = pc.root / "sys/class/block/sdb"
+    (place / "diskseq").write_text("11\n")
+    monkeypatch.setattr(device, "inspect", lambda path: inspect(path, pc.root))
+    monkeypatch.setattr("builtins.input", lambda text: "/dev/sdb")
+    written = []
+    monkeypatch.setattr(
+        writing, "write_and_verify", lambda i, target, bar: written.append(target) or 0
+    )
+
+    def change_it(*words: object) -> None:
+        for key, value in change.items():
+            (place / "device" / key if key == "model" else place / key).write_text(value + "\n")
+
+    monkeypatch.setattr(stock, "unpack", change_it)
+    monkeypatch.setattr(stock, "put_files", lambda *words: None)
+    (tmp_path / "os.img").write_bytes(b"anything")
+    words = ["--image", str(tmp_path / "os.img"), "--device", "/dev/sdb"]
+    deb = make_deb(tmp_path, paho=False)
+    done = provision(make_site(tmp_path / "site"), deb, tmp_path / "card", *words)
+    said = capsys.readouterr().err
+    assert bool(written) is not bool(change)
+    if change:
+        assert done == 1
+        assert "/dev/sdb: is not what was confirmed" in said
+        assert "nothing was written" in said
 
 
 def _typed(text: str | None) -> str:

@@ -21,10 +21,11 @@ from edge import __version__
 from edge.errors import TalusError
 from export.__main__ import main as export_main
 from export.package.archive import Entry, make_ar, make_tar, make_xz, make_zip
-from export.package.deb import deb_version, epoch_s, text_of, unit_text
+from export.package.deb import deb_version, text_of, unit_text
 from export.package.targets import MACHINES, RELEASES, SUITES, Target, target
 from export.package.tree import glibc_needed, own_files, wheel_files
 from export.package.wheels import FILES, SLIM, locked
+from export.source_date import FAT_BEGINS_S, source_date_s
 
 NAMES = st.text("abcdef-_.+", min_size=1, max_size=120).filter(lambda s: s.strip("."))
 
@@ -157,7 +158,7 @@ def test_our_own_code_is_packed_and_nothing_that_was_left_behind() -> None:
 def test_every_release_has_a_lock_for_each_architecture() -> None:
     for release in RELEASES.values():
         lock = locked(Target(release, "arm64"))
-        assert {*SLIM, "numpy", "onnxruntime"} <= lock.keys()
+        assert {*SLIM, "numpy", "onnxruntime", "pip"} <= lock.keys()
         for name in ("ai-edge-litert", "numpy", "onnxruntime"):
             assert lock[name].count("--hash=sha256:") == len(MACHINES)
         for line in lock.values():
@@ -185,11 +186,13 @@ def test_a_newer_suite_is_a_newer_version() -> None:
 
 def test_the_time_of_files_can_be_set_and_nonsense_is_refused(monkeypatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234")
-    assert epoch_s() == 1234
+    assert source_date_s(5) == 1234
+    with pytest.raises(TalusError, match="1980 to 2038"):
+        source_date_s(5, since_s=FAT_BEGINS_S)
     for odd in ("soon", "-1", "99999999999999"):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", odd)
         with pytest.raises(TalusError, match="SOURCE_DATE_EPOCH"):
-            epoch_s()
+            source_date_s(5)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="NOT TESTED: no systemd")
@@ -215,6 +218,11 @@ def test_the_unit_is_hardened_and_understood(suite, tmp_path) -> None:
         assert "RestartSteps" not in text
     assert "Type=notify" in text
     assert "WatchdogSec=" in text
+
+
+def test_a_restart_waits_longer_each_time_where_systemd_can() -> None:
+    able = {name for name in RELEASES if "RestartSteps=" in unit_text(name)}
+    assert able == {"trixie", "jetpack7", "ubuntu24.04"}
 
 
 def test_the_condition_skips_what_is_not_configured_yet(tmp_path) -> None:

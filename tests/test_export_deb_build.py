@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -121,28 +122,51 @@ def test_it_says_what_it_was_made_of(root) -> None:
     assert any("litert" in str(path) for path in licences)
 
 
-@needs_311
-def test_a_wheelhouse_installs_without_network_and_says_when_it_is_damaged(tmp_path) -> None:
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory) -> Path:
+    """A folder with all that it takes, and an archive of a Python: that which runs this."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
-    if not machine or shutil.which("python3.11") is None:
-        pytest.skip("NOT TESTED: no Python 3.11 on its path here")
-    out = tmp_path / "wheelhouse"
-    done = export("wheelhouse", "--for", "bookworm", "--arch", machine, "--slim", "--out", out)
+    if not machine:
+        pytest.skip("NOT TESTED: wants an amd64 or arm64 machine")
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    archive = folder / "cpython.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(Path(sys.executable).resolve(), "python/bin/python3.11")
+    out = folder / "out"
+    done = export("wheelhouse", "--for", "bookworm", "--arch", machine, "--slim", "--out", out,
+                  "--python-archive", archive)  # fmt: skip
     if "no network" in done.stderr or "no wheel" in done.stderr:
         pytest.skip(f"NOT TESTED: no package index here: {done.stderr}")
     assert done.returncode == 0, done.stderr
+    return out
+
+
+@needs_311
+def test_a_wheelhouse_installs_without_network_and_says_when_it_is_damaged(
+    wheelhouse, tmp_path
+) -> None:
+    if shutil.which("python3.11") is None:
+        pytest.skip("NOT TESTED: no Python 3.11 on its path here")
+    out = tmp_path / "wheelhouse"
+    shutil.copytree(wheelhouse, out)
     place = tmp_path / "place"
     lonely = {"PATH": os.environ["PATH"], "PIP_INDEX_URL": "http://127.0.0.1:9"}
-    for times in (1, 2):
+    (place / "releases/0.0.9").mkdir(parents=True)
+    for suffix in ("", ".2"):
         command = [out / "install.sh", place]
         ran = subprocess.run(command, env=lonely, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
-        assert (place / "current").resolve().name == __version__ + ("" if times == 1 else ".2")
+        assert (place / "current").resolve().name == __version__ + suffix
     assert (place / "previous").resolve().name == __version__
+    kept = {path.name for path in (place / "releases").iterdir()}
+    assert kept == {__version__, f"{__version__}.2"}  # two, as with a package
     talus = place / "current/bin/talus"
     assert subprocess.check_output([talus, "--version"], text=True) == f"talus {__version__}\n"
     bench = [talus, "bench", "--count", "20"]
     assert "litert" in subprocess.check_output(bench, text=True, cwd=tmp_path)
+    packed = {path.name.split("-")[0] for path in (out / "wheels").iterdir()}
+    assert "pip" in packed  # it installs the others, and itself nowhere
+    assert not list((place / "current").rglob("site-packages/pip"))
 
     with next((out / "wheels").glob("pyserial*")).open("ab") as wheel:
         wheel.write(b"\0")
@@ -150,3 +174,29 @@ def test_a_wheelhouse_installs_without_network_and_says_when_it_is_damaged(tmp_p
     assert ran.returncode == 1
     assert "damaged" in ran.stderr
     assert (place / "current").resolve().name == __version__ + ".2"
+
+
+@needs_311
+def test_a_python_that_goes_along_is_not_put_over_the_one_that_runs(wheelhouse, tmp_path) -> None:
+    programs = tmp_path / "bin"  # all that a system has, and no Python
+    programs.mkdir()
+    for name in ("sh", "dirname", "uname", "sha256sum", "ls", "mkdir", "tar", "gzip", "rm", "ln",
+                 "mv", "cp", "cat", "sync", "readlink"):  # fmt: skip
+        (programs / name).symlink_to(shutil.which(name) or name)
+    place = tmp_path / "place"
+    before = place / f"releases/{__version__}"
+    for running in (before / "python/bin/python3.11", place / "python/bin/python3.11"):
+        running.parent.mkdir(parents=True)
+        running.write_text("runs")
+    (place / "current").symlink_to(f"releases/{__version__}")
+    ran = subprocess.run([wheelhouse / "install.sh", place], env={"PATH": str(programs)},
+                         capture_output=True, text=True, check=False)  # fmt: skip
+    if "libpython" in ran.stderr or "platform libraries" in ran.stderr:
+        pytest.skip(f"NOT TESTED: this Python cannot be moved: {ran.stderr}")
+    assert ran.returncode == 0, ran.stderr
+    assert (place / "current").resolve().name == f"{__version__}.2"
+    assert (
+        (place / "current/bin/python3.11").resolve().is_relative_to((place / "current").resolve())
+    )
+    assert (before / "python/bin/python3.11").read_text() == "runs"
+    assert (place / "python/bin/python3.11").read_text() == "runs"

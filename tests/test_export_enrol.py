@@ -114,6 +114,29 @@ def test_a_new_token_is_the_end_of_the_old_one(out) -> None:
     assert passwords.count("enrol/gw1:") == 1
 
 
+def test_used_and_expired_tokens_are_still_told_of(out, capsys) -> None:
+    ticket = ticket_of(out)
+    assert answer(out, "gw1", request_bytes(ticket, csr_of()), 100, NOW).certificate
+    ticket_of(out, "gw2", days=1, now_s=NOW - 2 * 86400)
+    ticket_of(out, "gw3")
+    again = ticket_of(out)
+    assert main(["enrol", "--broker", str(out), "--list"]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["gw1", "used"], ["gw1", "open"], ["gw2", "expired"], ["gw3", "open"],
+    ]  # fmt: skip
+    lines = (out / "mosquitto/enrol.passwd").read_text().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["enrol/gw1", "enrol/gw3"]
+    assert answer(out, "gw1", request_bytes(again, csr_of()), 100, NOW).certificate
+
+
+def test_a_gateway_that_is_shut_out_has_no_token_either(out) -> None:
+    ticket = ticket_of(out)
+    assert main(["broker", "--out", str(out), "--remove", "gw1"]) == 0
+    assert "no token" in answer(out, "gw1", request_bytes(ticket, csr_of()), 100, NOW).refused
+    assert (out / "mosquitto/enrol.passwd").read_text() == ""
+    assert not (out / "enrol/gw1.json").exists()
+
+
 def test_a_token_is_kept_by_nobody_but_the_card(out) -> None:
     ticket = ticket_of(out)
     secrets = [ticket.token, broker_word(ticket.token)]
@@ -143,8 +166,9 @@ def test_names_that_are_not_a_gateways_get_no_token(out, name) -> None:
 
 
 def test_the_commands_own_mistakes(out, capsys, tmp_path) -> None:
-    assert main(["enrol", "--broker", str(out), "--list"]) == 1
-    assert "--token NAME" in capsys.readouterr().err
+    for words in (["--list"], ["--serve"]):
+        assert main(["enrol", "--broker", str(out), *words]) == 1
+        assert "--token NAME" in capsys.readouterr().err
     assert main(["enrol", "--broker", str(tmp_path / "none"), "--token", "gw1"]) == 1
     assert "no broker was made there" in capsys.readouterr().err
     assert main(["enrol", "--broker", str(out), "--token", "gw1", "--port", "8883"]) == 1

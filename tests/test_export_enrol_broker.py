@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -17,8 +19,12 @@ from flash_site import TOKEN, csr_of, make_deb, make_root, make_site, need, prov
 from mqtt_parts import PATIENCE_S, ReferenceBroker, until
 
 from export.__main__ import main
-from export.broker.enrol import read_tokens
+from export.broker.enrol import make_token, read_tokens
 from export.local_broker import free_port, mosquitto_path
+from export.provision.firstboot.ask import ask
+from export.provision.firstboot.card import Card, read_card
+from export.provision.firstboot.identity import WaitsError, enrol, settle
+from export.provision.firstboot.place import Place
 from export.provision.firstboot.request import (
     Ticket,
     broker_word,
@@ -133,26 +139,80 @@ def test_a_blank_gateway_enrols_and_is_let_in(enrolling, tmp_path) -> None:
     assert [t.gateway for t in read_tokens(enrolling.out) if t.used_by] == ["gw7"]
 
 
+def settled(tmp_path: Path) -> tuple[Place, Card]:
+    """A gateway that has its key, and has asked nobody yet."""
+    site = make_site(tmp_path / "site", TOKEN, name="gw7")
+    assert provision(site, make_deb(tmp_path), tmp_path / "card") == 0
+    root = make_root(tmp_path / "root", tmp_path / "card")
+    place = Place(root, root / "boot/firmware")
+    card = read_card(place.card)
+    settle(place, card)
+    return place, card
+
+
 @broker_needed
 @need("dpkg")
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: dpkg --root needs root")
-def test_nobody_signs_yet_and_then_somebody_does(enrolling, tmp_path, monkeypatch) -> None:
+def test_nobody_signs_yet_and_then_somebody_does(enrolling, tmp_path) -> None:
     enrolling.serve()  # its session is known to the broker from here on
     enrolling.stop_signer()
-    root = root_with(tmp_path)
-    child = subprocess.Popen(
-        [sys.executable, "-I", root / "usr/local/lib/talus/talus-firstboot"],
-        env={**os.environ, "TALUS_ROOT": str(root)}, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    ear = enrolling.hear("room", "talus/enrol/gw7")
-    ear.close()
-    time.sleep(1.0)
-    enrolling.serve("--once")  # the request waited at the broker, or comes now
+    place, card = settled(tmp_path)
+    root = place.root
+    impatient = functools.partial(ask, wait_s=2.0)
+    for _ in range(2):
+        with pytest.raises(WaitsError, match="nobody has signed"):
+            enrol(place, card, impatient, time.time())
+    enrolling.serve("--once")  # what was asked waits at the broker, and so does the answer
     assert enrolling.signer.wait(timeout=PATIENCE_S) == 0
-    child.wait(timeout=PATIENCE_S)
-    if child.returncode:
-        assert boot(root).returncode == 0  # the answer waits there
-    assert (root / "var/lib/talus-firstboot/enrolled").exists()
+    assert "token scrubbed" in enrol(place, card, impatient, time.time())
+    assert not (place.state / "request").exists()
+    # Years later: a new token, the key that is there, and not the answer that is kept there still.
+    tls = root / "etc/talus/tls"
+    key, cert = ((tls / f"gateway.{kind}").read_bytes() for kind in ("key", "crt"))
+    enrolling.ticket()
+    enrolling.reload()
+    shutil.copy(enrolling.out / "enrol/gw7.json", place.card / "enrol.json")
+    (place.state / "enrolled").unlink()
+    enrolling.serve("--once")
+
+    def is_signed() -> bool:
+        with contextlib.suppress(WaitsError):  # until the broker knows of the token
+            return "token scrubbed" in enrol(place, card, impatient, time.time())
+        return False
+
+    until(is_signed)
+    assert (tls / "gateway.key").read_bytes() == key
+    assert (tls / "gateway.crt").read_bytes() != cert
+
+
+@need("dpkg")
+def test_a_request_stays_the_same_for_a_token_and_a_key(tmp_path) -> None:
+    site = tmp_path / "site"
+    make_site(site, name="gw7")
+    make_token(site / "broker", "gw7", 0, 14, time.time())
+    place, card = settled(tmp_path)
+    asked: list[bytes] = []
+
+    def nobody(place: Place, ticket: Ticket, csr: bytes, ca: str) -> str:
+        asked.append(csr)
+        raise WaitsError("nobody has signed it yet", "wait")
+
+    def ask_twice() -> set[bytes]:
+        asked.clear()
+        for _ in range(2):
+            with pytest.raises(WaitsError):
+                enrol(place, card, nobody, time.time())
+        return {*asked}
+
+    first = ask_twice()
+    make_token(site / "broker", "gw7", 0, 14, time.time())
+    shutil.copy(site / "broker/enrol/gw7.json", place.card / "enrol.json")
+    second = ask_twice()  # else the broker would hand out what it keeps for the first
+    (place.root / "etc/talus/tls/gateway.key").write_bytes(
+        (site / "broker/room/room.key").read_bytes()
+    )
+    third = ask_twice()
+    assert [len(each) for each in (first, second, third)] == [1, 1, 1]
+    assert len(first | second | third) == 3
 
 
 def connection(port: int, ca: Path, user: str, word: str) -> tuple[mqtt.Client, list[object]]:

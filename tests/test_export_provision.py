@@ -50,7 +50,7 @@ def test_every_file_of_a_card_is_proven_but_the_secrets(site, deb, tmp_path) -> 
     secret = {"tls/gateway.key", "network/talus-cellular.nmconnection"}
     assert set(files(talus)) == {*card.files, *secret, "manifest.json"}
     assert {stat.S_IMODE((talus / name).stat().st_mode) for name in secret} == {0o600}
-    assert (card.gateway, card.package, card.version) == ("gw1", "talus", "1.2.3")
+    assert (card.gateway, card.package, card.version) == ("gw1", "talus-edge", "1.2.3")
     bundle = {f"bundle/0/{name}" for name in files(BUNDLE)}
     assert bundle <= set(card.files)
     to = {each.target for each in card.copies}
@@ -171,19 +171,6 @@ def test_bookworm_runs_a_script_that_a_shell_takes(site, deb, tmp_path) -> None:
         assert subprocess.run(["sh", "-n", card / script], check=False).returncode == 0
     found = files(card / "talus/network")
     assert b"ssid=slope" in found["talus-wifi.nmconnection"]
-
-
-def test_firstrun_undoes_the_hook(site, deb, tmp_path) -> None:
-    card = tmp_path / "card"
-    card.mkdir()
-    line = "console=tty1 root=PARTUUID=1-02 rootwait"
-    (card / "cmdline.txt").write_text(line + "\n")
-    assert provision(site, deb, card, "--suite", "bookworm") == 0
-    script = (card / "firstrun.sh").read_text()
-    sed = next(row for row in script.splitlines() if "sed -i 's| systemd" in row)
-    command = sed.partition("&& ")[2].replace('"$line"', str(card / "cmdline.txt"))
-    subprocess.run(["sh", "-c", command], check=True)
-    assert (card / "cmdline.txt").read_text() == line + "\n"
 
 
 def test_firstboot_is_python_alone(tmp_path) -> None:

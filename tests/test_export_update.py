@@ -73,9 +73,9 @@ def test_minisign_verifies_it(tmp_path) -> None:
     [
         (b"", "config", "1 to 1048576 bytes"),
         (b"[gateway]\nname = 3\n", "config", "gateway.name"),
-        (b"not a package", "package", "not a whole .deb"),
+        (b"not a package", "package", "not a .deb"),
         (b"!<arch>\n" + b"control.tar.xz  0           0     0     100644  999       `\n", "package",
-         "cut off"),
+         "cut short"),
     ],
 )  # fmt: skip
 def test_what_no_gateway_would_take_is_not_signed(tmp_path, capsys, content, kind, told) -> None:

@@ -60,7 +60,7 @@ def test_from_a_card_to_a_gateway_that_is_set_up(root, made) -> None:
     assert tls_context(config.mqtt.brokers[0], config.folder) is not None  # as the gateway opens it
     rows = status(root)
     assert {state for state, _ in rows.values()} == {"ok"}
-    assert rows["package"][1] == "talus 1.2.3 installed"
+    assert rows["package"][1] == "talus-edge 1.2.3 installed"
     assert "nothing" in todo(root)
     assert (root / "var/lib/talus-firstboot/done").exists()
 
@@ -100,6 +100,7 @@ def test_again_changes_nothing(root) -> None:
     tuned = root / "etc/talus/gateway.toml"
     tuned.write_text(tuned.read_text() + "# tuned from afar\n")
     (root / "etc/talus/tls/gateway.crt").write_text("renewed from afar")
+    (root / "var/lib/talus-firstboot/done").unlink()  # as if the power had gone just before it
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
     done = boot(root)
     assert done.returncode == 0

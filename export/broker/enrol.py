@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge.errors import TalusError
 from export.broker.mosquitto import ENROL
-from export.broker.write import admit, open_authority
+from export.broker.write import admit, open_authority, remove
 from export.provision.firstboot.request import (
     Answer,
     RequestError,
@@ -40,7 +40,7 @@ from export.provision.firstboot.request import (
 from export.signing import put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from export.broker.write import Plan
@@ -74,13 +74,39 @@ def make_token(out: Path, gateway: str, port: int, days: int, now_s: float) -> t
     expires_s = int(now_s) + days * 86400
     token = Token(gateway, proof_key(text), _password(broker_word(text)), expires_s)
     with _tokens(out) as tokens:
-        kept = [each for each in tokens if each.gateway != gateway and each.expires_s > now_s]
+        # What was used is kept for --list: it tells of a card that was copied.
+        kept = [each for each in tokens if each.gateway != gateway or each.used_by]
         tokens[:] = sorted([*kept, token], key=lambda each: each.gateway)
-    lines = [f"{ENROL}/{each.gateway}:{each.password}\n" for each in tokens]
-    put(out / "mosquitto", {"enrol.passwd": "".join(lines).encode()}, 0o600)
+        _let_ask(out, plan, tokens, now_s)
     ticket = Ticket(gateway, plan.hosts[0], plan.enrol_port, plan.topic, expires_s, text)
     put(out / ENROL, {f"{gateway}.json": ticket_bytes(ticket)}, 0o600)
     return plan, is_new
+
+
+def shut_out(out: Path, names: Sequence[str], now_s: float) -> Plan:
+    """Take gateways out of the access list for good, and their tokens. Raises TalusError, OSError.
+
+    What they were signed stays in the file of tokens.
+    """
+    plan = remove(out, names)
+    if (out / ENROL).is_dir():
+        with _tokens(out) as tokens:
+            tokens[:] = [each for each in tokens if each.gateway not in names or each.used_by]
+            _let_ask(out, plan, tokens, now_s)
+        for name in names:
+            (out / ENROL / f"{name}.json").unlink(missing_ok=True)
+    return plan
+
+
+def _let_ask(out: Path, plan: Plan, tokens: Sequence[Token], now_s: float) -> None:
+    """Write whose token the broker lets in: the last one of each gateway, until it expires."""
+    last = {each.gateway: each for each in tokens}
+    lines = [
+        f"{ENROL}/{name}:{token.password}\n"
+        for name, token in last.items()
+        if name in plan.gateways and token.expires_s > now_s
+    ]
+    put(out / "mosquitto", {"enrol.passwd": "".join(lines).encode()}, 0o600)
 
 
 def answer(out: Path, gateway: str, payload: bytes, days: int, now_s: float) -> Answer:
@@ -93,8 +119,8 @@ def answer(out: Path, gateway: str, payload: bytes, days: int, now_s: float) -> 
         csr, mac = parse_request(payload)
         name = csr_name(csr)
         with _tokens(out) as tokens:
-            at = next((i for i, each in enumerate(tokens) if each.gateway == gateway), None)
-            if at is None:
+            at = max((i for i, t in enumerate(tokens) if t.gateway == gateway), default=-1)
+            if at < 0:
                 raise RequestError("there is no token for this gateway")
             tokens[at] = _used(out, tokens[at], csr, mac, days, now_s)
             return Answer(name, tokens[at].certificate, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import TalusError
-from export.broker.enrol import answer
+from export.broker.enrol import answer, read_tokens
 from export.broker.mosquitto import ENROL
-from export.broker.write import read_plan
+from export.broker.write import NAME, read_plan
 from export.provision.firstboot.request import MAX_BYTES, answer_bytes, topic_of
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 256
 """Requests not yet looked at; beyond that they are dropped, and the gateways ask again."""
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TURN_S = 0.5
 
 
@@ -34,10 +32,11 @@ def serve(
 ) -> None:
     """Answer until stopped, or with ``once`` until one certificate was signed.
 
-    The broker keeps requests while this is away: they are answered when it is back.
-    Raises TalusError, OSError.
+    Once this was there a first time the broker keeps requests while it is away: they are answered
+    when it is back. Raises TalusError, OSError.
     """
     plan = read_plan(out)
+    read_tokens(out)  # says so where no token was made yet
     host, port = host or plan.hosts[0], port or plan.port
     waiting: queue.Queue[tuple[str, bytes]] = queue.Queue(MAX_WAITING)
     refused: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -109,7 +108,7 @@ def _client(
     def heard(*said: Any) -> None:
         message: mqtt.MQTTMessage = said[2]
         gateway = message.topic.rsplit("/", 1)[-1]
-        if len(message.payload) <= MAX_BYTES and _NAME.fullmatch(gateway) and not waiting.full():
+        if len(message.payload) <= MAX_BYTES and NAME.fullmatch(gateway) and not waiting.full():
             waiting.put_nowait((gateway, bytes(message.payload)))
 
     client.on_connect = connected

@@ -18,7 +18,7 @@ ENROL = "enrol"
 MAX_PACKET_BYTES = 1024 * 1024
 
 _CONF = """\
-# Made by talus-export broker. TLS alone, and nobody without a certificate of this CA.
+# Made by talus-export broker. TLS alone; at this port nobody without a certificate of this CA.
 per_listener_settings false
 listener {port}
 cafile {folder}/ca.crt
@@ -56,7 +56,8 @@ password_file {folder}/enrol.passwd
 """
 _ACL = """\
 # Made by talus-export broker. The name of a user is the CN of its certificate. To shut a gateway
-# out, delete its lines and reload: kill -HUP $(pidof mosquitto).
+# out: talus-export broker --remove NAME, copy this file here, kill -HUP $(pidof mosquitto). Lines
+# that are deleted by hand are back when the file is made the next time.
 # MQTT 5: a message that this list forbids is answered "not authorized". MQTT 3.1.1 knows no such
 # answer: the broker acknowledges the message and drops it.
 

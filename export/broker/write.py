@@ -20,7 +20,7 @@ from export.signing import put
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 _STREAM = re.compile(r"[0-9]{1,19}|'[A-Za-z0-9_.:-]{1,64}'")
 _PLAN = "broker.json"
@@ -41,6 +41,10 @@ class Plan:
     """Where gateways that have no certificate yet ask for one; 0: nowhere."""
     datastreams: tuple[tuple[str, str], ...] = ()
     """Of a SensorThings server: which gateway writes which, (gateway, id between the brackets)."""
+    enrolled: tuple[str, ...] = ()
+    """Gateways that have made, or will make, their key themselves: none is made for them here."""
+    shut_out: tuple[str, ...] = ()
+    """Names that are never given again: somebody may hold a certificate of theirs."""
 
 
 def make(out: Path, plan: Plan, days: int) -> None:
@@ -60,15 +64,34 @@ def renew(
 ) -> Plan:
     """Sign anew with the CA that is there: the gateways named, or all and the broker itself.
 
-    ``datastreams`` come to those that are in the access list.
+    All but those that have made their keys themselves, unless they are named. ``datastreams``
+    come to those that are in the access list.
     """
     plan = read_plan(out)
-    names = tuple(more) or plan.gateways
+    names = tuple(more) or tuple(g for g in plan.gateways if g not in plan.enrolled)
     known = tuple(sorted({*plan.gateways, *names}))
+    enrolled = tuple(g for g in plan.enrolled if g not in names)
     streams = tuple(dict.fromkeys((*plan.datastreams, *datastreams)))
-    plan = replace(plan, gateways=known, datastreams=streams)
+    plan = replace(plan, gateways=known, datastreams=streams, enrolled=enrolled)
     _check(plan)
     _write(out, plan, open_authority(out), days, names, everything=not more)
+    return plan
+
+
+def remove(out: Path, names: Sequence[str]) -> Plan:
+    """Take gateways out of the access list, for good. Raises TalusError, OSError."""
+    plan = read_plan(out)
+    for name in names:
+        if name not in plan.gateways:
+            raise TalusError(f"--remove {name}: there are {', '.join(plan.gateways) or 'none'}")
+    plan = replace(
+        plan,
+        gateways=tuple(g for g in plan.gateways if g not in names),
+        datastreams=tuple(pair for pair in plan.datastreams if pair[0] not in names),
+        enrolled=tuple(g for g in plan.enrolled if g not in names),
+        shut_out=tuple(sorted({*plan.shut_out, *names})),
+    )
+    _write(out, plan, open_authority(out), 1, (), everything=False)
     return plan
 
 
@@ -85,7 +108,9 @@ def admit(out: Path, gateway: str, enrol_port: int, days: int) -> tuple[Plan, bo
     """
     before = read_plan(out)
     known = tuple(sorted({*before.gateways, gateway}))
-    plan = replace(before, gateways=known, enrol_port=enrol_port or before.enrol_port or 8884)
+    enrolled = tuple(sorted({*before.enrolled, gateway}))
+    port = enrol_port or before.enrol_port or 8884
+    plan = replace(before, gateways=known, enrolled=enrolled, enrol_port=port)
     _check(plan)
     if plan.enrol_port == plan.port:
         raise TalusError(f"--port {plan.enrol_port}: that is where gateways with one connect")
@@ -105,6 +130,7 @@ def read_plan(out: Path) -> Plan:
     try:
         values: dict[str, Any] = json.loads((out / _PLAN).read_text(encoding="utf-8"))
         values |= {key: tuple(values[key]) for key in ("hosts", "gateways")}
+        values |= {key: tuple(values.get(key, ())) for key in ("enrolled", "shut_out")}
         values["datastreams"] = tuple((str(g), str(d)) for g, d in values.get("datastreams", ()))
         plan = Plan(**values)
         _check(plan)
@@ -117,23 +143,26 @@ def read_plan(out: Path) -> Plan:
 
 def _check(plan: Plan) -> None:
     for gateway in plan.gateways:
-        if not _NAME.fullmatch(gateway) or gateway.strip(".") == "":
+        if not NAME.fullmatch(gateway) or gateway.strip(".") == "":
             raise TalusError(f"--gateway {gateway!r}: letters, digits, '_', '.', '-', 64 at most")
         if gateway == ROOM:
             raise TalusError(f"--gateway {ROOM}: that is the operations room")
         if gateway == ENROL:
             raise TalusError(f"--gateway {ENROL}: that is where new gateways ask to be let in")
+        if gateway in plan.shut_out:
+            raise TalusError(f"{gateway} was shut out, and its certificate would be let in again: "
+                             "give the gateway another name")  # fmt: skip
     _check_datastreams(plan)
     if len(set(plan.gateways)) < len(plan.gateways):
         raise TalusError("--gateway: a name stands there twice")
     for host in plan.hosts:
         if not _HOST.fullmatch(host):
             raise TalusError(f"--host {host!r}: a host name or an address")
-    if not plan.hosts or not plan.gateways:
+    if not plan.hosts or not (plan.gateways or plan.shut_out):
         raise TalusError("at least one --host and one --gateway are needed")
-    if not all(_NAME.fullmatch(level) for level in plan.topic.split("/")):
+    if not all(NAME.fullmatch(level) for level in plan.topic.split("/")):
         raise TalusError(f"--topic {plan.topic!r}: a plain prefix such as talus")
-    if not _NAME.fullmatch(plan.user) or not re.fullmatch(r"/[\w./-]*", plan.place):
+    if not NAME.fullmatch(plan.user) or not re.fullmatch(r"/[\w./-]*", plan.place):
         raise TalusError("--user, --place: a user name, and a whole path without blanks")
 
 

@@ -17,6 +17,7 @@ examples:
   talus-export broker --out broker/ --renew                    new certificates for all
   talus-export broker --out broker/ --renew --gateway gw3      for a new gateway, or one alone
   talus-export broker --out broker/ --renew --gateway gw3 --datastream gw3=17
+  talus-export broker --out broker/ --remove gw2               shut out for good: stolen, copied
 
 authority/ca.key makes new gateways: keep it off the broker and in two places. The rest goes where
 docs/security.md says. A certificate that was renewed is taken at the next connection.
@@ -46,6 +47,8 @@ def add(commands: Any) -> None:
     parser.add_argument("--datastream", action="append", default=[], metavar="GATEWAY=ID",
                         help="of a SensorThings server, as in [publish.sensorthings] of that "
                         "gateway: it may write it")  # fmt: skip
+    parser.add_argument("--remove", action="append", default=[], metavar="NAME",
+                        help="shut a gateway out: its name is never let in again")  # fmt: skip
     parser.add_argument("--renew", action="store_true", help="sign anew with the CA that is there")
     parser.set_defaults(run=run)
 
@@ -59,6 +62,9 @@ def run(args: argparse.Namespace) -> None:
     if not 1 <= args.port <= 65535:
         raise TalusError("--port: 1 .. 65535")
     out: Path = args.out
+    if args.remove:
+        _remove(args)
+        return
     if args.renew:
         if args.host:
             raise TalusError("--host: a broker keeps its names; make another one for others")
@@ -73,8 +79,26 @@ def run(args: argparse.Namespace) -> None:
     print(f"{out}/mosquitto   to the broker, at {plan.place}; then: chown -R {plan.user}: "
           f"{plan.place} && mosquitto -c {plan.place}/mosquitto.conf")  # fmt: skip
     for gateway in args.gateway or plan.gateways:
-        print(f"{out}/gateways/{gateway}   to that gateway: see mqtt.toml")
+        if gateway in plan.enrolled:
+            print(f"{gateway} makes its keys itself: docs/security.md has how it gets a new "
+                  "certificate")  # fmt: skip
+        else:
+            print(f"{out}/gateways/{gateway}   to that gateway: see mqtt.toml")
     print(f"{out}/room   to the operations room")
+
+
+def _remove(args: argparse.Namespace) -> None:
+    import time
+
+    from export.broker.enrol import shut_out
+
+    if args.renew or args.gateway or args.host or args.datastream:
+        raise TalusError("--remove: goes with --out alone")
+    out: Path = args.out
+    plan = shut_out(out, args.remove, time.time())
+    files = "acl and enrol.passwd" if plan.enrol_port else "acl"
+    print(f"{out}/mosquitto   copy {files} to the broker, at {plan.place}, chown {plan.user}: "
+          "them, then kill -HUP $(pidof mosquitto)")  # fmt: skip
 
 
 def _datastreams(words: list[str]) -> tuple[tuple[str, str], ...]:

@@ -17,7 +17,7 @@ examples:
 
 A token is good for one certificate, and for so many days. The gateway makes its key itself; nobody
 else ever has it. --serve needs authority/ca.key: run it where that is kept, while gateways are
-started; requests that come meanwhile wait at the broker.
+started. Once it has run a first time, requests that come while it does not wait at the broker.
 """
 
 

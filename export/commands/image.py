@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
     """Build it, say its sha256. Raises TalusError, OSError."""
     from export.image.build import TIME_S, Wanted, build
     from export.progress import Bars
+    from export.source_date import FAT_BEGINS_S, source_date_s
 
     out: Path = args.out
     if not out.parent.is_dir() or out.is_dir():
@@ -60,17 +60,7 @@ def run(args: argparse.Namespace) -> None:
     if "\n" in args.cmdline:
         raise TalusError("--cmdline: is one line")
     wanted = Wanted(args.root, args.card, args.boot, args.cmdline, args.boot_mb, args.root_mb,
-                    args.data_mb, time_s=epoch(TIME_S))  # fmt: skip
+                    args.data_mb, time_s=source_date_s(TIME_S, since_s=FAT_BEGINS_S))  # fmt: skip
     bars = Bars()
-    digest = build(out, wanted, lambda text: bars.note(f"{text} ..."))
+    digest = build(out, wanted, bars.note)
     print(f"{out}   {out.stat().st_size // 1024**2} MiB, sha256 {digest}")
-
-
-def epoch(default: int) -> int:
-    """Return SOURCE_DATE_EPOCH, or a default. Raises TalusError where it is no time."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return default
-    if not text.isdigit() or not 315532800 <= int(text) < 2**31:  # FAT begins in 1980
-        raise TalusError(f"SOURCE_DATE_EPOCH={text}: seconds since 1970, 1980 to 2038")
-    return int(text)

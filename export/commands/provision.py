@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge.errors import TalusError
 
 if TYPE_CHECKING:
+    from export.provision.device import Device
     from export.provision.plan import Plan
 
 _EXAMPLES = """\
@@ -22,8 +23,8 @@ examples:
                          --image raspios-lite.img.xz --device /dev/sdX --out card/
 
 --out alone: the files, for the boot partition. With --image: --out/card.img as well, or with
---device the card itself, read back to the last byte. The first --deb is Talus; more of them are
-installed with it, for a gateway without network. docs/gateway.md goes on from here.
+--device the card itself, read back to the last byte: that takes root (sudo). One --deb is Talus;
+more are installed with it, for a gateway without network. docs/gateway.md goes on from here.
 """
 
 
@@ -57,10 +58,10 @@ def run(args: argparse.Namespace) -> None:
     """Check all, write the folder, then image or card. Raises TalusError, OSError."""
     import time
 
-    from export.commands.image import epoch
     from export.provision.folder import write_card
     from export.provision.plan import make_plan
     from export.provision.site import example_text, load_site
+    from export.source_date import FAT_BEGINS_S, source_date_s
 
     if args.example:
         print(example_text(), end="")
@@ -72,19 +73,21 @@ def run(args: argparse.Namespace) -> None:
         raise TalusError("--device: which OS? --image raspios-lite.img.xz")
     if args.image is not None and not args.image.is_file():
         raise TalusError(f"--image {args.image}: there is no such file")
-    _ask_first(args)
-    made_s = epoch(int(time.time()))
+    device = _ask_first(args)
+    made_s = source_date_s(int(time.time()), since_s=FAT_BEGINS_S)
     bundles = dict(_bundle(text) for text in args.bundle)
     plan = make_plan(load_site(args.site), args.deb, bundles, args.suite, time.time())
     count = write_card(args.out, plan, made_s)
     label = f"{plan.package.package} {plan.package.version}, {args.suite} {plan.site.arch}"
     print(f"{args.out}   {count} files for {plan.site.name}, {label}")
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
     if args.image is not None:
-        _flash(args, plan, made_s)
+        _flash(args, plan, made_s, device)
     elif args.suite == "bookworm" and not (args.out / "cmdline.txt").is_file():
         print("append cmdline-add.txt to the one line of cmdline.txt on the boot partition")
-    print("what is on it but for a token is no secret after the first boot; until then keep it "
-          "as you keep keys")  # fmt: skip
+    print("the first boot takes the secrets off it, and no other does: until then keep it, the "
+          "folder and the image as you keep keys")  # fmt: skip
 
 
 def _bundle(text: str) -> tuple[str, Path]:
@@ -92,20 +95,24 @@ def _bundle(text: str) -> tuple[str, Path]:
     return (name, Path(path)) if equals else ("", Path(text))
 
 
-def _ask_first(args: argparse.Namespace) -> None:
-    """Show the device and have its name typed: before anything takes minutes."""
+def _ask_first(args: argparse.Namespace) -> Device | None:
+    """Show the device and have its name typed: before anything takes minutes. Returns it."""
     if args.device is None:
-        return
+        return None
     if args.device_is_a_file:
         if not args.device.is_file():
             raise TalusError(f"--device {args.device}: is no file")
-        return
+        return None
+    import os
+
     from export.provision.device import inspect, objections
 
     device = inspect(args.device)
     said = objections(device, sure=args.yes_really)
     if said:
         raise TalusError(said)
+    if args.device.exists() and not os.access(args.device, os.R_OK | os.W_OK):
+        raise TalusError(f"{device.path}: belongs to root: sudo")
     print(f"{device.path}: {device.model}, {device.size}. All that is on it will be lost.")
     try:
         typed = input(f"Type {device.path} to go on: ").strip()
@@ -113,9 +120,10 @@ def _ask_first(args: argparse.Namespace) -> None:
         typed = ""
     if typed != str(device.path):
         raise TalusError("not confirmed; nothing was written")
+    return device
 
 
-def _flash(args: argparse.Namespace, plan: Plan, made_s: int) -> None:
+def _flash(args: argparse.Namespace, plan: Plan, made_s: int, device: Device | None) -> None:
     import tempfile
 
     from export.provision.folder import write_card
@@ -128,25 +136,28 @@ def _flash(args: argparse.Namespace, plan: Plan, made_s: int) -> None:
         image, files = Path(scratch) / "card.img", Path(scratch) / "files"
         unpack(args.image, image, bar)
         write_card(files, plan, made_s)
-        put_files(image, files, plan.suite, max(made_s, 315532800))
+        put_files(image, files, plan, made_s)
         bar.close()
         if args.device is None:
             image.replace(out / "card.img")
             print(f"{out / 'card.img'}   to be written to a card of that size or more")
             return
-        _inspect_again(args)
+        if device is not None:
+            _inspect_again(args, device)
         total = write_and_verify(image, args.device, bar)
         bar.close()
         print(f"{args.device}   {total / 1e6:.0f} MB written, and read back the same")
 
 
-def _inspect_again(args: argparse.Namespace) -> None:
-    """Minutes have gone by: a desktop may have mounted what was free before."""
-    if args.device_is_a_file:
-        return
-    from export.provision.device import inspect, objections
+def _inspect_again(args: argparse.Namespace, before: Device) -> None:
+    """Minutes have gone by: it may be mounted now, or another card."""
+    from export.provision.device import inspect, is_same, objections
 
-    if said := objections(inspect(args.device), sure=args.yes_really):
+    device = inspect(args.device)
+    if not is_same(before, device):
+        what = f"is not what was confirmed: {device.model}, {device.size} now"
+        raise TalusError(f"{device.path}: {what}; nothing was written")
+    if said := objections(device, sure=args.yes_really):
         raise TalusError(said)
 
 

@@ -39,6 +39,12 @@ LABEL={BOOT} /boot/firmware vfat noatime,flush,umask=0077,nofail 0 2
 LABEL={DATA} /var/lib/talus ext4 {_DATA_OPTIONS} 0 2
 """
 _UNITS = "etc/systemd/system"
+_CONNECTIONS = "etc/NetworkManager/system-connections"
+_NO_RADIO = (
+    "note: the card has Wi-Fi or a SIM, and this root no NetworkManager to hand them to: the first "
+    "boot will never be done, and their keys stay on the card; leave them out of site.toml, or "
+    "put network-manager into the root"
+)
 _CHUNK = 4 * MIB
 
 
@@ -67,7 +73,7 @@ def build(out: Path, wanted: Wanted, told: Callable[[str], None]) -> str:
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".talus-image.") as scratch:
             parts = _parts(Path(scratch), wanted, told)
-            told("image")
+            told("image ...")
             sizes = [path.stat().st_size // MIB for path in parts]
             kinds = zip((FAT32, LINUX, LINUX), sizes, strict=True)
             layout = lay_out(*kinds)
@@ -90,7 +96,7 @@ def _check(wanted: Wanted) -> None:
 
 def _parts(scratch: Path, wanted: Wanted, told: Callable[[str], None]) -> list[Path]:
     """Make the three file systems as files of their own."""
-    told("boot partition")
+    told("boot partition ...")
     boot = scratch / "boot"
     boot.mkdir()
     for source in (wanted.boot, wanted.card):
@@ -100,18 +106,28 @@ def _parts(scratch: Path, wanted: Wanted, told: Callable[[str], None]) -> list[P
         (boot / "cmdline.txt").write_text(f"{wanted.cmdline.strip()}\n", encoding="utf-8")
     paths = [scratch / f"{name}.img" for name in (BOOT, ROOT, DATA)]
     make_fat(paths[0], wanted.boot_mib, BOOT, DISK_ID, boot, wanted.time_s)
-    told("root partition")
+    told("root partition ...")
     tree = scratch / "root"
     entries = lay_out_root(wanted.root, tree)
     _prepare(tree, entries, with_card=wanted.card is not None)
+    if wanted.card is not None and not (tree / _CONNECTIONS).is_dir() and _has_radio(wanted.card):
+        told(_NO_RADIO)
     size = wanted.root_mib or needed_mib(tree)
     make_ext4(paths[1], size, ROOT, _uuid(ROOT), tree, entries, wanted.time_s)
-    told("data partition")
+    told("data partition ...")
     empty = scratch / "data"
     empty.mkdir()
     root = {"": Entry(stat.S_IFDIR | 0o755)}
     make_ext4(paths[2], wanted.data_mib, DATA, _uuid(DATA), empty, root, wanted.time_s)
     return paths
+
+
+def _has_radio(card: Path) -> bool:
+    """Whether a card brings what only NetworkManager takes."""
+    named = card / "network-config"
+    return any((card / CARD / "network").glob("*.nmconnection")) or (
+        named.is_file() and b"password" in named.read_bytes()
+    )
 
 
 def _uuid(name: str) -> uuid.UUID:
@@ -135,6 +151,8 @@ def _prepare(tree: Path, entries: dict[str, Entry], *, with_card: bool) -> None:
 
 
 def _join(out: Path, parts: list[Path], layout: tuple[Partition, ...]) -> None:
+    out.unlink(missing_ok=True)
+    out.touch(mode=0o600)  # a card's secrets are in it
     with out.open("wb") as image:
         image.write(mbr_bytes(layout, DISK_ID))
         for path, where in zip(parts, layout, strict=True):

@@ -37,6 +37,10 @@ _CONF = """\
 """
 
 
+_PER_INODE = 8192
+"""As above; a root of many small files takes more of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What one path is on the gateway; ``mode`` with its type."""
@@ -62,9 +66,11 @@ def make_ext4(
     with tempfile.TemporaryDirectory() as scratch:
         conf = Path(scratch) / "mke2fs.conf"
         conf.write_text(_CONF, encoding="utf-8")
+        number = len(entries) * 6 // 5 + 1024
+        inodes = ["-N", str(number)] if number > size_mib * MIB // _PER_INODE else []
         fixed = f"hash_seed={uuid},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
         run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, "-L", label, "-U", str(uuid),
-             "-m", "1", "-E", fixed, path, f"{size_mib * MIB // 1024}k"],
+             "-m", "1", *inodes, "-E", fixed, path, f"{size_mib * MIB // 1024}k"],
             env={**env, "MKE2FS_CONFIG": str(conf)})  # fmt: skip
         script = Path(scratch) / "debugfs.commands"
         script.write_text(_script(entries, time_s), encoding="utf-8", errors="surrogateescape")

@@ -20,6 +20,10 @@ _KINDS = {
 }  # fmt: skip
 
 
+_MAX_LINKS = 40
+"""As in Linux."""
+
+
 def lay_out_root(source: Path, tree: Path) -> dict[str, Entry]:
     """Fill ``tree``, return what each path is. Device nodes are left out: the kernel makes them.
 
@@ -91,15 +95,22 @@ def put(
 
 def folder(tree: Path, entries: dict[str, Entry], name: str) -> str:
     """Make a folder with those above it; returns where it is when links are followed."""
-    inside = ""
-    for part in filter(None, name.split("/")):
+    inside, links = "", 0
+    parts = [part for part in reversed(name.split("/")) if part]
+    while parts:
+        part = parts.pop()
+        if part == "..":
+            inside = os.path.dirname(inside)  # noqa: PTH120  (above the root is the root)
+            continue
         step = os.path.join(inside, part)  # noqa: PTH118
         if (tree / step).is_symlink():
+            links += 1
+            if links > _MAX_LINKS:
+                raise TalusError(f"{name}: its links lead round in a circle")
             to = str((tree / step).readlink())
-            near = os.path.normpath(os.path.join(inside, to))  # noqa: PTH118
-            step = to.lstrip("/") if to.startswith("/") else near
-            if step.startswith(".."):
-                raise TalusError(f"{name}: leads out of the root file system")
+            inside = "" if to.startswith("/") else inside
+            parts += [part for part in reversed(to.split("/")) if part not in {"", "."}]
+            continue
         if not (tree / step).is_dir():
             (tree / step).mkdir()
             entries[step] = Entry(stat.S_IFDIR | 0o755)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGES = {
-    "mcopy": "mtools", "mmd": "mtools", "mdel": "mtools", "mtype": "mtools", "mdir": "mtools",
+    "mcopy": "mtools", "mmd": "mtools", "mtype": "mtools", "mdir": "mtools",
     "mkfs.vfat": "dosfstools", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
 }  # fmt: skip

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import __version__
-from edge.errors import TalusError
 from export.package.archive import Entry, make_ar, make_tar, make_xz
+from export.package.targets import RELEASES
 from export.package.tree import glibc_needed, own_files, wheel_files
-from export.package.wheels import FILES, SLIM, fetch, locked
+from export.package.wheels import FILES, PIP, SLIM, fetch, locked
+from export.source_date import source_date_s
 
 if TYPE_CHECKING:
     from export.package.targets import Target
@@ -30,8 +30,8 @@ _COMMANDS = {
     "talus-update": "edge.update_command",
 }
 _UPDATE_UNITS = ("talus-update.service", "talus-update.path")
-_SINCE_RESTART_STEPS = ("trixie",)
-"""Suites whose systemd (254 and later) lets a restart wait longer each time."""
+_RESTART_STEPS = 254
+"""Since this version systemd lets a restart wait longer each time."""
 _ABOUT = """\
 landslide monitoring on a field gateway
  Reads sensors over serial lines, runs a streaming GRU and an autoencoder, decides by a site's
@@ -60,8 +60,8 @@ def deb_version(target: Target, *, slim: bool) -> str:
 
 def make_deb(target: Target, *, slim: bool, wheels: Path | None = None) -> Deb:
     """Make a package. ``wheels``: a folder that has them, no network then. Raises TalusError."""
-    version, time_s = deb_version(target, slim=slim), epoch_s()
-    names = SLIM if slim else tuple(locked(target))
+    version, time_s = deb_version(target, slim=slim), source_date_s(EPOCH_S)
+    names = SLIM if slim else tuple(name for name in locked(target) if name != PIP)
     with tempfile.TemporaryDirectory() as folder:
         fetch(target, names, Path(folder), wheels)
         paths = sorted(Path(folder).glob("*.whl"))
@@ -84,14 +84,6 @@ def make_deb(target: Target, *, slim: bool, wheels: Path | None = None) -> Deb:
     return Deb(f"{NAME}_{version}_{target.arch}.deb", make_ar(members, time_s), version)
 
 
-def epoch_s() -> int:
-    """Return the time that files are given. Raises TalusError."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH_S))
-    if not (text.isascii() and text.isdigit() and int(text) < 2**33):
-        raise TalusError(f"SOURCE_DATE_EPOCH: {text!r} is no number of seconds since 1970")
-    return int(text)
-
-
 def text_of(name: str, **values: str) -> str:
     """Return a file that is shipped, with ``@NAME@`` replaced."""
     text = (FILES / name).read_text(encoding="utf-8")
@@ -100,9 +92,9 @@ def text_of(name: str, **values: str) -> str:
     return text
 
 
-def unit_text(suite: str) -> str:
-    """Return the systemd unit of a suite."""
-    backoff = text_of("backoff.conf") if suite in _SINCE_RESTART_STEPS else ""
+def unit_text(release: str) -> str:
+    """Return the systemd unit for a release of a distribution."""
+    backoff = text_of("backoff.conf") if RELEASES[release].systemd >= _RESTART_STEPS else ""
     return text_of("talus.service", BACKOFF=backoff)
 
 

@@ -15,7 +15,8 @@ from export.package.wheels import run_pip
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WANTED = ("ai-edge-litert>=1.2", "onnxruntime>=1.17", "paho-mqtt>=2.0,<3", "pyserial>=3.5,<4")
+_WANTED = ("ai-edge-litert>=1.2", "onnxruntime>=1.17", "paho-mqtt>=2.0,<3", "pyserial>=3.5,<4",
+           "pip>=23")  # fmt: skip
 _NUMPY = {"3.11": "numpy>=1.26,<2"}
 """Where tflite-runtime is: it was built for the older one."""
 _TFLITE = {"3.11": "tflite-runtime>=2.14"}

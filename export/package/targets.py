@@ -16,6 +16,7 @@ class Release:
     """Minor version that Talus runs with there."""
     glibc: int
     """2.x"""
+    systemd: int
     mark: str = ""
     """In the version of a .deb; "": none is made for it."""
     note: str = ""
@@ -29,12 +30,12 @@ _OWN_PYTHON = (
 RELEASES = {
     each.name: each
     for each in (
-        Release("bookworm", "3.11", 36, "deb12"),
-        Release("trixie", "3.13", 41, "deb13"),
-        Release("jetpack6", "3.11", 35, note=_OWN_PYTHON),
-        Release("jetpack7", "3.12", 39),
-        Release("ubuntu22.04", "3.11", 35, note=_OWN_PYTHON),
-        Release("ubuntu24.04", "3.12", 39),
+        Release("bookworm", "3.11", 36, 252, "deb12"),
+        Release("trixie", "3.13", 41, 257, "deb13"),
+        Release("jetpack6", "3.11", 35, 249, note=_OWN_PYTHON),
+        Release("jetpack7", "3.12", 39, 255),
+        Release("ubuntu22.04", "3.11", 35, 249, note=_OWN_PYTHON),
+        Release("ubuntu24.04", "3.12", 39, 255),
     )
 }
 SUITES = tuple(name for name, each in RELEASES.items() if each.mark)

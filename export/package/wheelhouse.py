@@ -17,7 +17,7 @@ from export.package.archive import make_zip
 from export.package.deb import text_of, unit_text
 from export.package.targets import MACHINES
 from export.package.tree import own_files
-from export.package.wheels import RUNTIMES, fetch, locked, run_pip
+from export.package.wheels import PIP, RUNTIMES, fetch, locked
 
 if TYPE_CHECKING:
     from export.package.targets import Target
@@ -26,7 +26,6 @@ SUMS = "sha256sums"
 _COMMANDS = (
     "[console_scripts]\ntalus = edge.__main__:main\ntalus-flash = firmware_bridge.flash:main\n"
 )
-_PIP = "pip>=23"
 
 
 def own_wheel() -> tuple[str, bytes]:
@@ -71,12 +70,10 @@ def make_wheelhouse(
         folder = aside / "wheels"
         folder.mkdir()
         fetch(target, names, folder, wheels)
-        source = ("--no-index", "--find-links", str(wheels)) if wheels is not None else ()
-        run_pip(target, (_PIP, *source), folder)
         name, content = own_wheel()
         (folder / name).write_bytes(content)
         own = f"talus-edge=={__version__} --hash=sha256:{hashlib.sha256(content).hexdigest()}"
-        required = "\n".join([*(lock[each] for each in names), own])
+        required = "\n".join([*(lock[each] for each in names if each != PIP), own])
         _put(aside, target, required + "\n")
         if python_archive is not None:
             suffix = "".join(python_archive.suffixes[-2:])

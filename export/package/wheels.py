@@ -20,6 +20,8 @@ FILES = Path(__file__).with_name("files")
 RUNTIMES = ("ai-edge-litert", "onnxruntime", "tflite-runtime")
 SLIM = ("ai-edge-litert", "paho-mqtt", "pyserial")
 """Of a slim package: numpy is the distribution's."""
+PIP = "pip"
+"""Locked as the others, and goes along in a wheelhouse; it is installed nowhere."""
 _TIMEOUT_S = 900
 _NO_NETWORK = ("Failed to establish a new connection", "Connection aborted", "Network is unreach",
                "NameResolutionError", "Temporary failure in name resolution", "ProxyError",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CONTROL_BYTES = 1024 * 1024
+_MAX_FILES = 64
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _PACKED: dict[str, Literal["r:", "r:gz", "r:xz"]] = {
@@ -32,6 +33,12 @@ class Deb:
     depends: str
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Return the packages it depends on, one of each list of alternatives, by name."""
+        each = (part.split("|")[0].split("(")[0] for part in self.depends.split(","))
+        return tuple(name for part in each if (name := part.partition(":")[0].strip()))
+
+    @property
     def python(self) -> str:
         """Return the one Python minor that it depends on, "" for any."""
         found = re.search(r"python3(?::any)? \(>= (3\.\d+)[^)]*\)", self.depends)
@@ -41,22 +48,33 @@ class Deb:
 
 def read_deb(path: Path) -> Deb:
     """Read a package's control file. Raises TalusError."""
+    return deb_of(read_control(path), path)
+
+
+def deb_of(control: dict[str, str], path: Path) -> Deb:
+    """Return what the control file among these texts says. Raises TalusError."""
+    fields = _fields(control.get("control", ""))
     try:
-        with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise TalusError(f"{path}: not a .deb")
-            fields = _fields(_control(file, path))
         return Deb(fields["package"], fields["version"], fields["architecture"],
                    fields.get("depends", ""))  # fmt: skip
-    except OSError as error:
-        raise TalusError(f"{path}: {error.strerror or error}") from error
     except KeyError as error:
         raise TalusError(f"{path}: its control file has no {error.args[0]}") from error
 
 
-def _control(file: io.BufferedReader, path: Path) -> str:
-    """Walk through the ar archive to the control file, and to the end: it may be truncated."""
-    text, size = None, path.stat().st_size
+def read_control(path: Path) -> dict[str, str]:
+    """Read the control file and the scripts of a package, by name. Raises TalusError."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise TalusError(f"{path}: not a .deb")
+            return _control(file, path)
+    except OSError as error:
+        raise TalusError(f"{path}: {error.strerror or error}") from error
+
+
+def _control(file: io.BufferedReader, path: Path) -> dict[str, str]:
+    """Walk through the ar archive to the control files, and to the end: it may be truncated."""
+    texts, size = None, path.stat().st_size
     while len(header := file.read(_HEADER)) == _HEADER:
         name = header[:16].decode("ascii", "replace").strip().rstrip("/")
         try:
@@ -67,26 +85,28 @@ def _control(file: io.BufferedReader, path: Path) -> str:
         if end > size or header[58:] != b"`\n":
             break
         if name in _PACKED and length <= MAX_CONTROL_BYTES:
-            text = _member(file.read(length), _PACKED[name], path)
-        if name.startswith("data.tar") and text is not None and length:
-            return text
+            texts = _members(file.read(length), _PACKED[name], path)
+        if name.startswith("data.tar") and texts is not None and length:
+            return texts
         file.seek(end + length % 2)
     raise TalusError(f"{path}: damaged or cut short: build or copy it again")
 
 
-def _member(packed: bytes, how: Literal["r:", "r:gz", "r:xz"], path: Path) -> str:
+def _members(packed: bytes, how: Literal["r:", "r:gz", "r:xz"], path: Path) -> dict[str, str]:
     import lzma
     import zlib
 
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode=how) as tar:
+            texts: dict[str, str] = {}
             for member in tar:
-                found = tar.extractfile(member) if member.name in {"./control", "control"} else None
-                if found is not None:
-                    return found.read(MAX_CONTROL_BYTES).decode("utf-8", "replace")
+                found = tar.extractfile(member) if member.isfile() else None
+                if found is not None and len(texts) < _MAX_FILES:
+                    text = found.read(MAX_CONTROL_BYTES).decode("utf-8", "replace")
+                    texts[member.name.removeprefix("./")] = text
+            return texts
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise TalusError(f"{path}: damaged: {error}") from error
-    raise TalusError(f"{path}: no control file in it")
 
 
 def _fields(text: str) -> dict[str, str]:

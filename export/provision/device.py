@@ -23,6 +23,8 @@ class Device:
     removable: bool
     read_only: bool
     mounted: tuple[str, ...]
+    seen: str = ""
+    """What the kernel counts up at each card put in (Linux 5.15 and later)."""
 
     @property
     def size(self) -> str:
@@ -53,6 +55,7 @@ def inspect(path: Path, root: Path = Path("/")) -> Device:
         removable=card or _number(where / "removable") == 1,
         read_only=_number(where / "ro") == 1,
         mounted=_mounted(root, parts) + _held(where, parts),
+        seen=_text(where / "diskseq"),
     )
 
 
@@ -71,6 +74,13 @@ def objections(device: Device, *, sure: bool) -> str:
     return ""
 
 
+def is_same(one: Device, other: Device) -> bool:
+    """Whether it is still the card that was confirmed, not another that came to its name."""
+    return (one.path, one.model, one.bytes, one.seen) == (
+        other.path, other.model, other.bytes, other.seen
+    )  # fmt: skip
+
+
 def _model(where: Path) -> str:
     words = [_text(where / "device" / name) for name in ("vendor", "model", "name")]
     return " ".join(word for word in words if word) or "unknown"
@@ -80,9 +90,11 @@ def _mounted(root: Path, names: set[str]) -> tuple[str, ...]:
     """Return where partitions are mounted or swapped to, also under names of links."""
     found = []
     numbers = {_text(root / "sys/class/block" / name / "dev"): name for name in names}
+    devices = {f"/dev/{name}": name for name in names}  # btrfs makes up a number of its own
     for line in _text(root / "proc/self/mountinfo").splitlines():
-        fields = line.split()
-        if len(fields) > 4 and (name := numbers.get(fields[2])):
+        about, _, of = line.partition(" - ")
+        fields, source = about.split(), [*of.split(), "", ""][1]
+        if len(fields) > 4 and (name := numbers.get(fields[2]) or devices.get(source)):
             place = _WORD.sub(lambda m: chr(int(m[1], 8)), fields[4])
             found.append(f"{name} is mounted at {place}")
     swaps = [line.split()[0] for line in _text(root / "proc/swaps").splitlines()[1:]]

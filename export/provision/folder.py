@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from edge.errors import TalusError
 from export.provision.firstboot.card import FORMAT, MANIFEST, sha256
 from export.provision.firstboot.identity import CA, MADE, TICKET
-from export.provision.firstboot.place import CARD
+from export.provision.firstboot.place import CARD, write_plain
 from export.provision.firstboot_app import data_file, firstboot_app
 from export.provision.network import connections
-from export.provision.os_files import CMDLINE, hooked, os_files
+from export.provision.os_files import CMDLINE, cmdline_for, instance_of, os_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,29 +30,35 @@ def write_card(out: Path, plan: Plan, made_s: int) -> int:
     """Write the card's files, replacing those of an earlier run. Returns how many in talus/.
 
     talus/ is written aside: when this is stopped there is the whole old one, or the whole new one.
+    Of those beside it network-config is a secret.
     Raises TalusError, OSError.
     """
     if out.exists() and not out.is_dir():
         raise TalusError(f"--out {out}: is a file, and a folder is needed")
-    final, aside = out / CARD, out / f"{CARD}.new"
+    final, aside, old = (out / f"{CARD}{end}" for end in ("", ".new", ".old"))
     if final.exists() and not (final / MANIFEST).is_file():
         raise TalusError(f"{final}: is there, and was not written by this command")
-    out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(aside, ignore_errors=True)
     try:
         count = _write_talus(aside, plan, made_s)
         if final.exists():
-            shutil.rmtree(final)
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
         aside.rename(final)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    instance = f"talus-{plan.site.name}-{made_s}"
+        if old.exists() and not final.exists():
+            old.rename(final)
+        for each in (aside, old):
+            shutil.rmtree(each, ignore_errors=True)
+    instance = instance_of(plan.site, made_s)
     for name, text in os_files(plan.site, plan.suite, instance).items():
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+        _put(out, name, text.encode(), 0o600 if name == "network-config" else 0o644)
     (out / "talus-status.txt").unlink(missing_ok=True)
     line = out / CMDLINE
-    if plan.suite == "bookworm" and line.is_file():
-        line.write_text(hooked(line.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    if line.is_file():
+        text = cmdline_for(plan.suite, line.read_text(encoding="utf-8"), instance)
+        write_plain(line, text.encode())
     return count
 
 

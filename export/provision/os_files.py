@@ -15,6 +15,7 @@ CMDLINE = "cmdline.txt"
 _RUN = ("systemd.run=/boot/firmware/firstrun.sh systemd.run_success_action=reboot "
         "systemd.unit=kernel-command-line.target")  # fmt: skip
 _MARK = "systemd.run="
+_SEED = "ds=nocloud"
 
 _FIRSTRUN = """\
 #!/bin/sh
@@ -47,9 +48,13 @@ echo {timezone} >/etc/timezone
 raspi-config nonint do_wifi_country {country} 2>/dev/null
 rfkill unblock wifi 2>/dev/null
 sh /boot/firmware/talus/start.sh later || sh /boot/talus/start.sh later
+# Each step is on the card before the next: a power cut leaves a line that boots, and no line
+# that wants a script which is gone.
 for line in /boot/firmware/cmdline.txt /boot/cmdline.txt; do
-    [ -f "$line" ] && sed -i 's| systemd\\.[a-z_]*=[^ ]*||g' "$line"
+    [ -f "$line" ] && sed 's| systemd\\.[a-z_]*=[^ ]*||g' "$line" >"$line.new" &&
+        sync && mv "$line.new" "$line"
 done
+sync
 rm -f /boot/firmware/firstrun.sh /boot/firstrun.sh
 exit 0
 """
@@ -76,14 +81,16 @@ def user_data(site: Site) -> str:
     if not site.ssh_keys:
         del user["ssh_authorized_keys"]
     place = "/boot/firmware/talus/start.sh"
-    start = f"[ -f {place} ] || exec sh /boot/talus/start.sh; exec sh {place}"
+    start = f"[ -f {place} ] || exec sh /boot/talus/start.sh{{0}}; exec sh {place}{{0}}"
     values = {
         "hostname": site.hostname, "manage_etc_hosts": True, "timezone": site.timezone,
         "ssh_pwauth": False, "users": [user],
+        # runcmd is never run again when the power goes meanwhile; this is, at every boot.
+        "bootcmd": [["sh", "-c", start.format(" later")]],
         "runcmd": [
             ["sh", "-c", "systemctl enable --now ssh || true"],
             ["sh", "-c", f"raspi-config nonint do_wifi_country {site.country} || true"],
-            ["sh", "-c", start],
+            ["sh", "-c", start.format("")],
         ],
     }  # fmt: skip
     lines = [f"{key}: {json.dumps(value)}" for key, value in values.items()]
@@ -97,6 +104,26 @@ def firstrun(site: Site) -> str:
         keys="\n".join(site.ssh_keys), timezone=shlex.quote(site.timezone),
         country=shlex.quote(site.country),
     )  # fmt: skip
+
+
+def instance_of(site: Site, made_s: int) -> str:
+    """Return by what cloud-init knows that a card was written again."""
+    return f"talus-{site.name}-{made_s}"
+
+
+def cmdline_for(suite: str, cmdline: str, instance: str) -> str:
+    """Return a kernel command line with which the system reads this card's files."""
+    return hooked(cmdline) if suite == "bookworm" else seeded(cmdline, instance)
+
+
+def seeded(cmdline: str, instance: str) -> str:
+    """Return a command line that tells the instance: cloud-init takes it from there first.
+
+    Raspberry Pi Imager puts its own there, by which a card that was booted once would stay what it
+    was. It also has cloud-init go on with what it knows where meta-data cannot be read any more.
+    """
+    words = [word for word in cmdline.split() if word.partition(";")[0] != _SEED]
+    return " ".join([*words, f"{_SEED};i={instance}"]) + "\n"
 
 
 def hooked(cmdline: str) -> str:

@@ -17,31 +17,38 @@ from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.errors import TalusError
 from edge.fields import Mistakes
+from export.package.deb import NAME
 from export.provision.deb import check_deb, read_deb
 from export.provision.firstboot.card import Copy, Trusted
 from export.provision.firstboot.place import ALLOWED
 from export.provision.firstboot.request import RequestError, parse_ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edge.config import Config
     from export.provision.deb import Deb
     from export.provision.site import Credentials, Site
 
-ETC, DATA = PurePosixPath("/etc/talus"), "/var/lib/talus"
+ETC, DATA = PurePosixPath("/etc/talus"), PurePosixPath("/var/lib/talus")
+_STOCK = frozenset({"python3", "libc6", "libstdc++6", "libgcc-s1", "passwd", "systemd", "openssl"})
+"""Packages that every system for which cards are written has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that goes onto a card. ``bundles``: path on the gateway to folder here."""
+    """All that goes onto a card. ``bundles``: path on the gateway to folder here.
+
+    ``debs``: Talus first, then what it needs. ``notes``: what may be meant so, and is told.
+    """
 
     site: Site
     debs: tuple[tuple[Path, Deb], ...]
     bundles: dict[str, Path]
     tls: Trusted | None
     suite: str
+    notes: tuple[str, ...] = ()
 
     @property
     def package(self) -> Deb:
@@ -63,21 +70,37 @@ def make_plan(
     mistakes = Mistakes(str(site.config))
     if config.name != site.name:
         mistakes.add("gateway.name", f"{config.name!r}, but site.toml is of {site.name!r}")
-    if not str(config.data_dir).startswith(DATA):
+    data = PurePosixPath(config.data_dir)
+    if not data.is_relative_to(DATA) or ".." in data.parts:
         mistakes.add("gateway.data_dir", f'must be "{DATA}": the data partition')
     found = _bundles(config, bundles, mistakes)
     tls = _tls(config, site.broker, mistakes)
     mistakes.raise_if_any()
-    read = tuple((path, read_deb(path)) for path in debs)
-    if not read:
-        raise TalusError("--deb: the package is needed: talus-export deb makes it")
+    read = tuple(sorted(((p, read_deb(p)) for p in debs), key=lambda each: each[1].package != NAME))
+    if not read or read[0][1].package != NAME:
+        raise TalusError(f"--deb: {NAME} is needed: talus-export deb makes it")
     for path, deb in read:
         check_deb(deb, path, site.arch, suite)
     for path in found.values():
         read_manifest(path, config.trust)  # signed by whom this gateway trusts, and whole
     if site.broker is not None:
         _check_credentials(site.broker, site.name, config, now_s)
-    return Plan(site, read, found, tls, suite)
+    return Plan(site, read, found, tls, suite, tuple(_notes(site, read, config)))
+
+
+def _notes(site: Site, debs: Sequence[tuple[Path, Deb]], config: Config) -> Iterator[str]:
+    """Tell of what looks like a mistake, and can be none."""
+    if not site.ssh_keys:
+        yield "[login] has no ssh_keys and there is no password: nobody will be able to log in"
+    given = _STOCK | {deb.package for _, deb in debs}
+    lacks = sorted({name for _, deb in debs for name in deb.needs} - given)
+    if lacks:
+        yield (f"{', '.join(lacks)}: needed, and no --deb brings it: the first boot installs "
+               "without network, and stops there unless the OS has it")  # fmt: skip
+    token = site.broker.token if site.broker else None
+    hosts = [each.host for each in config.mqtt.brokers]
+    if token is not None and (host := parse_ticket(token.read_bytes()).host) not in hosts:
+        yield f"{token}: asks {host}, gateway.toml talks to {', '.join(hosts)}"
 
 
 def _bundles(config: Config, given: Mapping[str, Path], mistakes: Mistakes) -> dict[str, Path]:

@@ -35,7 +35,10 @@ class Ethernet:
 
 @dataclass(frozen=True, slots=True)
 class Wifi:
-    """A network with WPA2 or WPA3 and a password; open where that is empty."""
+    """A network with WPA2 (or WPA2 and WPA3 mixed) and a password; open where that is empty.
+
+    WPA3 alone wants the password itself, and that is not put on a card.
+    """
 
     ssid: str
     password: str

@@ -8,11 +8,12 @@ from typing import IO, TYPE_CHECKING
 from edge.errors import TalusError
 from export.image.fat import check_space, copy_into, read_file
 from export.image.layout import FAT_KINDS, SECTOR, read_mbr
-from export.provision.os_files import CMDLINE, hooked
+from export.provision.os_files import CMDLINE, cmdline_for, instance_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from export.provision.plan import Plan
     from export.provision.writing import Progress
 
 CHUNK = 4 * 1024 * 1024
@@ -33,6 +34,7 @@ def unpack(image: Path, out: Path, progress: Progress) -> None:
     progress.stage("unpack", image.stat().st_size)
     total = 0
     try:
+        out.touch(mode=0o600)  # a card's secrets will be in it
         with image.open("rb") as raw, out.open("wb") as target:
             source: IO[bytes] = lzma.open(raw) if packed else raw  # noqa: SIM115  (closes with it)
             before = 0
@@ -51,7 +53,7 @@ def unpack(image: Path, out: Path, progress: Progress) -> None:
         raise TalusError(f"{image}: damaged or cut short: download it again ({error})") from error
 
 
-def put_files(image: Path, folder: Path, suite: str, time_s: int) -> None:
+def put_files(image: Path, folder: Path, plan: Plan, made_s: int) -> None:
     """Copy a card's folder into the boot partition of an image. Raises TalusError."""
     try:
         with image.open("rb") as file:
@@ -61,13 +63,12 @@ def put_files(image: Path, folder: Path, suite: str, time_s: int) -> None:
     boot = next((each for each in partitions if each.kind in FAT_KINDS), None)
     if boot is None:
         raise TalusError("--image: has no FAT partition to boot from: is it Raspberry Pi OS?")
-    line = folder / CMDLINE
-    if suite == "bookworm":
-        line.write_text(hooked(read_file(image, boot.offset, CMDLINE)), encoding="utf-8")
+    line, instance = read_file(image, boot.offset, CMDLINE), instance_of(plan.site, made_s)
+    (folder / CMDLINE).write_text(cmdline_for(plan.suite, line, instance), encoding="utf-8")
     needed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     free = check_space(image, boot.offset)
     if needed > free - 1024 * 1024:
         has, wants = free // 1024**2, needed // 1024**2
         what = f"{has} MiB free, {wants} are needed: the slim package is smaller"
         raise TalusError(f"--image: its boot partition has {what}")
-    copy_into(image, boot.offset, folder, time_s)
+    copy_into(image, boot.offset, folder, max(made_s, 315532800))

@@ -14,19 +14,6 @@ case "$(uname -m)" in
 esac
 sha256sum --check --quiet sha256sums || { echo "install: the folder is damaged" >&2; exit 1; }
 
-standalone=$(ls python-*.tar.* 2>/dev/null || true)
-if command -v "$python" >/dev/null; then
-  python=$(command -v "$python")
-elif [ -n "$standalone" ]; then
-  mkdir -p "$root/python"
-  tar -xf "$standalone" -C "$root/python" --strip-components=1
-  python=$root/python/bin/$python
-  [ -x "$python" ] || { echo "install: $standalone holds no bin/python@PYTHON@" >&2; exit 1; }
-else
-  echo "install: no $python here. @NOTE@" >&2
-  exit 1
-fi
-
 releases=$root/releases
 mkdir -p "$releases"
 name=$version
@@ -36,6 +23,18 @@ while [ -e "$releases/$name" ]; do
   name=$version.$n
 done
 trap 'rm -rf "$releases/$name"' EXIT
+standalone=$(ls python-*.tar.* 2>/dev/null || true)
+if command -v "$python" >/dev/null; then
+  python=$(command -v "$python")
+elif [ -n "$standalone" ]; then # each release has its own: another one may be running
+  mkdir -p "$releases/$name/python"
+  tar -xf "$standalone" -C "$releases/$name/python" --strip-components=1
+  python=$releases/$name/python/bin/$python
+  [ -x "$python" ] || { echo "install: $standalone holds no bin/python@PYTHON@" >&2; exit 1; }
+else
+  echo "install: no $python here. @NOTE@" >&2
+  exit 1
+fi
 "$python" -I -m venv --without-pip "$releases/$name"
 "$releases/$name/bin/python" -I - "$releases/$name" <<'END'
 import os, pathlib, runpy, sys
@@ -56,6 +55,12 @@ fi
 ln -sfn "releases/$name" "$root/.current.new"
 mv -fT "$root/.current.new" "$root/current"
 trap - EXIT
+for each in "$releases"/*; do
+  case "releases/${each##*/}" in
+    "releases/$name" | "$old") ;; # what runs now may still load from $old
+    *) rm -rf "$each" ;;
+  esac
+done
 cp talus.service gateway.toml "$root/current/"
 cat <<END
 installed: $root/current/bin/talus

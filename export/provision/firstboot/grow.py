@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from export.provision.firstboot.place import Place
 
 LABEL = "talus-data"
+DATA = "/var/lib/talus"
 SECTOR = 512
 _ENTRIES, _ENTRY = 446, 16
 _MIN_GAIN_SECTORS = 2048 * 8
@@ -23,6 +24,9 @@ _MIN_GAIN_SECTORS = 2048 * 8
 def grow_data(place: Place) -> str:
     """Grow the data partition of a Talus image; a stock OS has none and has grown by itself."""
     link = place.at(f"/dev/disk/by-label/{LABEL}")
+    if not is_data_there(place):
+        what = f"{LABEL} is not mounted at {DATA}: what belongs there would be lost"
+        raise StepError(what, "see journalctl -b; if it stays so, write the card again")
     if not link.exists():
         return "no data partition of its own: the system's is used"
     device = link.resolve()
@@ -33,6 +37,19 @@ def grow_data(place: Place) -> str:
     command("resize2fs", str(device))  # does nothing where it fills its partition already
     size = int((place.at("/sys/class/block") / device.name / "size").read_text()) * SECTOR
     return f"{LABEL} has {size // 1024**2} MiB"
+
+
+def is_data_there(place: Place) -> bool:
+    """Whether the data partition is mounted, where the system is to have one.
+
+    What was put under its place before it is mounted would be out of sight after.
+    """
+    try:
+        lines = place.at("/etc/fstab").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return True
+    wanted = any(line.split()[:2] == [f"LABEL={LABEL}", DATA] for line in lines)
+    return not wanted or place.at(DATA).is_mount()
 
 
 def _parent(place: Place, device: Path) -> tuple[Path, int]:

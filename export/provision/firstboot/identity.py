@@ -7,6 +7,7 @@ signed one has come.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 TICKET = "enrol.json"
 MADE = ("tls/gateway.crt", "tls/gateway.key")
 CA = "tls/ca.crt"
+REQUEST = "request"
+_SETTLED, _ENROLLED = "settled", "enrolled"
 _EARLY_S = 86400
 _NEW = (
     "talus-export enrol --token NAME makes a new one: put its file on the card as talus/enrol.json"
@@ -45,8 +48,8 @@ def settle(place: Place, card: Card) -> str:
     tls = card.tls
     if tls is None:
         return "no TLS asked for"
-    done = place.state / "settled"
-    if done.exists() and done.read_text() == card.id:
+    if place.did(_SETTLED, card.id):
+        scrub(place.card / MADE[1])  # a power cut while it was overwritten
         return "in place since the first boot"  # and perhaps renewed since
     owner = place.owner(USER)
     _put(place, tls.ca, (place.card / CA).read_bytes(), 0o644, owner)
@@ -54,7 +57,8 @@ def settle(place: Place, card: Card) -> str:
         _take_over(place, tls, owner)
     else:
         _make_key(place, card, tls, owner)
-    write(done, card.id.encode(), 0o600, None)
+    place.note(_SETTLED, card.id)  # before the card's is overwritten: it is not taken again
+    scrub(place.card / MADE[1])
     return "key and certificate of the card" if tls.made else "key made here"
 
 
@@ -79,7 +83,7 @@ def _put(place: Place, path: str, content: bytes, mode: int, owner: tuple[int, i
 
 
 def _take_over(place: Place, tls: Trusted, owner: tuple[int, int] | None) -> None:
-    """Move the key off the card. Scrubbed only after it is on the disk: never neither."""
+    """Take key and certificate from the card."""
     for name, path, mode in zip(MADE, (tls.cert, tls.key), (0o644, 0o600), strict=True):
         source = place.card / name
         if source.exists():
@@ -87,7 +91,6 @@ def _take_over(place: Place, tls: Trusted, owner: tuple[int, int] | None) -> Non
         elif not place.target(path).exists():
             raise StepError(f"talus/{name} is not on the card", "write the card again")
     _same_key(place.target(tls.cert), place.target(tls.key))
-    scrub(place.card / MADE[1])
 
 
 def enrol(
@@ -97,8 +100,8 @@ def enrol(
     tls = card.tls
     if tls is None or tls.made:
         return "not asked for"
-    done, ticket_path = place.state / "enrolled", place.card / TICKET
-    if done.exists() and done.read_text() == card.id:
+    ticket_path = place.card / TICKET
+    if place.did(_ENROLLED, card.id):
         scrub(ticket_path)
         return "signed"
     ticket = _ticket(ticket_path, card)
@@ -109,14 +112,31 @@ def enrol(
     if now_s > ticket.expires_s:
         ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(ticket.expires_s))
         raise StepError(f"the token expired on {ended}", _NEW)
-    key = place.target(tls.key)
-    csr = command("openssl", "req", "-new", "-key", str(key), "-subj", f"/CN={card.gateway}")
-    signed = ask(place, ticket, csr.encode("ascii"), str(place.card / CA))
+    csr = _request(place, ticket, place.target(tls.key))
+    signed = ask(place, ticket, csr, str(place.card / CA))
     _check(place, tls, signed)
     _put(place, tls.cert, signed.encode("ascii"), 0o644, place.owner(USER))
-    write(done, card.id.encode(), 0o600, None)
+    place.note(_ENROLLED, card.id)
     scrub(ticket_path)
-    return f"signed ({csr_name(csr.encode())[:8]}), token scrubbed"
+    (place.state / REQUEST).unlink(missing_ok=True)
+    return f"signed ({csr_name(csr)[:8]}), token scrubbed"
+
+
+def _request(place: Place, ticket: Ticket, key: Path) -> bytes:
+    """Return the request for this token and key: each time the same, or no answer would fit it.
+
+    A signature is random, and the answer that waits at the broker names the request it is to.
+    """
+    path = place.state / REQUEST
+    public = command("openssl", "pkey", "-in", str(key), "-pubout")
+    belongs = hashlib.sha256(f"{ticket.token}\n{ticket.gateway}\n{public}".encode()).hexdigest()
+    kept = path.read_bytes() if path.exists() else b""
+    to, _, csr = kept.partition(b"\n")
+    if to != belongs.encode():
+        subject = f"/CN={ticket.gateway}"
+        csr = command("openssl", "req", "-new", "-key", str(key), "-subj", subject).encode("ascii")
+        write(path, f"{belongs}\n".encode() + csr, 0o600, None)
+    return csr
 
 
 def _ticket(path: Path, card: Card) -> Ticket:

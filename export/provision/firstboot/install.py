@@ -6,19 +6,21 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from export.provision.firstboot.place import Place, StepError, command, flush, scrub, write
+from export.provision.firstboot.place import StepError, command, flush, scrub, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from export.provision.firstboot.card import Card, Copy
+    from export.provision.firstboot.place import Place
 
 USER = "talus"
+CONFIGURED, _CONNECTED = "configured", "connected"
 _SIGNS = {
-    "lock": "wait: the system installs something of its own",
     "depends on": "the OS lacks it: was the right --suite chosen? Else give its .deb with --deb",
     "does not match system": "the .deb is for another kind of board: the right --arch makes it",
     "No space left": "take a larger card",
+    "locked by": "wait: the system installs something of its own",
 }
 _CONNECTIONS = "/etc/NetworkManager/system-connections"
 
@@ -26,8 +28,9 @@ _CONNECTIONS = "/etc/NetworkManager/system-connections"
 def install(place: Place, card: Card) -> str:
     """Install the packages of the card, unless that very version is there. Raises StepError."""
     label = f"{card.package} {card.version}"
-    if installed_version(place, card.package) == card.version:
-        return f"{label} is installed"
+    found = installed_version(place, card.package)
+    if found == card.version or (found and place.did(CONFIGURED, card.id)):  # updated from afar
+        return f"{card.package} {found} is installed"
     root = [] if place.is_system else [f"--root={place.root}"]
     paths = [str(place.card / name) for name in card.packages]
     try:
@@ -64,8 +67,7 @@ def _words(error: StepError) -> tuple[str, str]:
 
 def configure(place: Place, card: Card) -> str:
     """Copy configuration and bundle, once a card: what came later from afar is not overwritten."""
-    done = place.state / "configured"
-    if done.exists() and done.read_text() == card.id:
+    if place.did(CONFIGURED, card.id):
         return "in place since the first boot"
     owner = place.owner(USER)
     try:
@@ -73,7 +75,7 @@ def configure(place: Place, card: Card) -> str:
             _copy(place, each, owner)
     except OSError as error:
         raise StepError(f"cannot be copied: {error}", "is the card full, or read-only?") from error
-    write(done, card.id.encode(), 0o600, None)
+    place.note(CONFIGURED, card.id)
     return f"{len(card.copies)} in place"
 
 
@@ -108,6 +110,11 @@ def connect(place: Place, card: Card) -> str:
     """Hand the network's secrets to NetworkManager, and take them off the card. Returns what."""
     wanted = [place.card / name for name in card.connections]
     there = [path for path in wanted if path.exists()]
+    told = f"{len(wanted)} connections" if wanted else "as the system has it"
+    if place.did(_CONNECTED, card.id):
+        for path in there:  # a power cut while they were overwritten
+            scrub(path)
+        return told
     if there and not place.at(_CONNECTIONS).is_dir():
         todo = "no NetworkManager here: set up the network by hand"
         raise StepError(f"{place.at(_CONNECTIONS)} is not there", todo)
@@ -115,15 +122,19 @@ def connect(place: Place, card: Card) -> str:
         write(place.at(_CONNECTIONS) / path.name, path.read_bytes(), 0o600, None)
     if there and place.has_systemd:
         command("nmcli", "connection", "reload")
+    place.note(_CONNECTED, card.id)
     for path in there:
         scrub(path)
-    return f"{len(wanted)} connections" if wanted else "as the system has it"
+    return told
 
 
-def start(place: Place) -> str:
-    """Enable and start the service. Raises StepError."""
+def start(place: Place, *, anew: bool) -> str:
+    """Enable and start the service; ``anew``: it may run with what was there before the card.
+
+    Raises StepError.
+    """
     if not place.has_systemd:
         return "not started: no systemd here"
     command("systemctl", "enable", "talus.service")
-    command("systemctl", "start", "talus.service")  # waits until it says READY
+    command("systemctl", "restart" if anew else "start", "talus.service")  # waits for its READY
     return "runs, and starts with the gateway"

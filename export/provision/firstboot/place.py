@@ -43,6 +43,17 @@ class Place:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
+    def did(self, what: str, card: str) -> bool:
+        """Whether something was done for the card of that id, and not for one before it."""
+        try:
+            return (self.state / what).read_bytes() == card.encode()
+        except FileNotFoundError:
+            return False
+
+    def note(self, what: str, card: str) -> None:
+        """Note that something was done for a card; on the disk when this returns."""
+        write(self.state / what, card.encode(), 0o600, None)
+
     @property
     def is_system(self) -> bool:
         """Whether this is a running system, not a folder."""
@@ -129,8 +140,20 @@ def write_plain(path: Path, content: bytes) -> None:
     flush(path.parent)
 
 
+def overwrite(path: Path, content: bytes) -> None:
+    """Put what is shorter where a secret lies, empty lines after it: nowhere is an old copy."""
+    size = path.stat().st_size
+    with path.open("r+b", buffering=0) as file:
+        file.write(content.ljust(size, b"\n"))
+        os.fsync(file.fileno())
+
+
 def scrub(path: Path) -> None:
-    """Overwrite a secret where it lies, and remove it. Flash may keep an old copy out of reach."""
+    """Overwrite a secret where it lies, and remove it. Flash may keep an old copy out of reach.
+
+    After a power cut in between, the file is there and holds nothing: note what was taken from it
+    before, and never take from it again.
+    """
     if not path.exists():
         return
     size = path.stat().st_size
