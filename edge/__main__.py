@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge import (
     __version__,
+    bench_command,
     doctor_command,
     line_commands,
     order_commands,
@@ -79,9 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor_command.add_commands(commands)
     watch_commands.add_commands(commands)
     update_command.add_commands(commands)
-    bench = commands.add_parser("bench", help="p50 and p99 of each stage and runtime, here")
-    bench.add_argument("--bundle", type=Path, help="default: the demo bundle of this package")
-    bench.add_argument("--count", type=int, default=5000, help="readings to time")
+    bench_command.add_commands(commands)
     return parser
 
 
@@ -92,7 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "run": _run,
         "check": _check,
         "bundle": _show,
-        "bench": _bench,
         **replay_commands.RUN,
         **order_commands.RUN,
         **line_commands.RUN,
@@ -100,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **doctor_command.RUN,
         **watch_commands.RUN,
         **update_command.RUN,
+        **bench_command.RUN,
     }
     try:
         return commands[args.command](args)
@@ -171,14 +170,6 @@ def _show(args: argparse.Namespace) -> int:
         for line in lines(shown):
             print(line)
     return 1 if shown.refused else 0
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from edge.bench import demo_bundle, report
-
-    for line in report(args.bundle or demo_bundle(), max(10, args.count)):
-        print(line, flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = ("alarm", "state", "health", "telemetry", "status", "forecast", "reply", "command")
+NAMES = (
+    "alarm", "state", "health", "telemetry", "status", "forecast", "reply", "command", "bench",
+)  # fmt: skip
 _EXAMPLES = """\
 examples:
   talus schemas                      the messages that there are, and their formats
   talus schemas alarm                JSON Schema (draft 2020-12) of one
   talus schemas alarm > alarm.schema.json
+  talus schemas bench                what talus bench --json writes; no message
 
 A message says its `format`. The number rises when a field goes or means something else; new
 fields may come at any time, and receivers leave alone what they do not know. A command is signed

@@ -251,7 +251,7 @@ def example(heading: str, language: str) -> str:
     return section.split(f"```{language}\n")[1].split("\n```")[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"bench"}))  # that goes over no broker
 def test_the_examples_of_the_page_are_as_the_schemas_say(name: str) -> None:
     assert faults(name, example(name, "json").encode()) == []
 
