@@ -5,8 +5,8 @@
 Both packages are made, installed as on a gateway, and run by qemu-user as a Cortex-A72. Compared
 are outputs for the golden inputs, bit by bit, and what `talus replay` makes of a recorded slope: in
 words (--why: each alarm with all its evidence and forecasts) byte for byte; as JSON, whose numbers
-have seven digits, by how far those are off. Where arm64 programs cannot be run this says why, and
-ends with 0.
+have seven digits, byte for byte by models in integers, and by how far those are off by the models
+that are taken by themselves. Where arm64 programs cannot be run this says why, and ends with 0.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ WORDS, NUMBERS = "--why", "--json"
 """Forms of a replay: the same to the last byte; the same but for the last digits of numbers."""
 MAX_OFF = 1e-4
 """A forecast near nothing has lost digits by the time it is written."""
+USUAL, INTEGERS = "gateway.toml", "integers.toml"
+"""Configurations of the slope; in the latter every model that runs is of integers alone."""
 _LIB = "/opt/talus/current/lib"
 _HERE = Path(__file__).parent
 
@@ -90,20 +92,27 @@ def one_package(debian: Debian, deb: Path, here: Mapping[str, Singles]) -> list[
     debian.install(deb)
     took_s = time.monotonic() - began_s
     print(f"\n{deb.name}: {debian.run('talus', '--version').strip()}, installed in {took_s:.0f} s")
-    bench = debian.run("talus", "bench", "--count", "20")
+    bench = debian.run("talus", "bench", "--count", "20", "--no-start", "--stations", "1")
     print("\n".join(line for line in bench.splitlines() if "bytes to decision" in line))
     found = compare(kept(here, bench), vectors(debian), whole_files(demo_bundle()))
     print(table(found))
     return found
 
 
-def replay_there(debian: Debian, form: str, expected: bytes) -> bytes:
+def replay_there(debian: Debian, config: str, form: str, expected: bytes) -> bytes:
     """Replay the recorded slope there, say whether it came to the same; what it came to."""
-    words = (form, "--config", "/tmp/site/gateway.toml", "/tmp/site/raw.capture")
+    words = (form, "--config", f"/tmp/site/{config}", "/tmp/site/raw.capture")
     there = debian.run("talus", "replay", *words).encode()
     where = first_difference(expected, there)
-    print(f"replay {form}: {len(expected)} bytes, {where or 'the same'}")
+    print(f"replay {form} of {config}: {len(expected)} bytes, {where or 'the same'}")
     return there
+
+
+def of_integers(folder: Path) -> None:
+    """Write the configuration by which only models in integers run."""
+    text = (folder / USUAL).read_text(encoding="utf-8")
+    text = f'{text}\n[runtime]\nprecision = "int16x8"\n'
+    (folder / INTEGERS).write_text(text, encoding="utf-8")
 
 
 def run(suite: str, *, full: bool = True) -> dict[str, float]:
@@ -112,28 +121,33 @@ def run(suite: str, *, full: bool = True) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="talus-arm64-") as name, copy_of(root) as debian:
         folder = Path(name)
         capture = record(folder)
-        asked = {form: replay(folder / "gateway.toml", capture, form) for form in (WORDS, NUMBERS)}
+        of_integers(folder)
+        forms = ((USUAL, WORDS), (USUAL, NUMBERS), (INTEGERS, NUMBERS))
+        asked = {form: replay(folder / form[0], capture, form[1]) for form in forms}
         here = vectors_here(folder)
         site = debian.root / "tmp/site"
         shutil.copytree(folder, site, ignore=shutil.ignore_patterns("talus-data"))
         shutil.copyfile(capture, site / "raw.capture")
         found: list[Compared] = []
-        same, off = True, 0.0
+        same, whole, off = True, True, 0.0
         # The full one first: to the slim one it is then an upgrade.
         for slim in (False, True) if full else (True,):
             made = make_deb(target(suite, "arm64"), slim=slim)
             (folder / made.name).write_bytes(made.content)
             found += one_package(debian, folder / made.name, here)
-            same &= replay_there(debian, WORDS, asked[WORDS]) == asked[WORDS]
-            off = max(
-                off, numbers_off(asked[NUMBERS], replay_there(debian, NUMBERS, asked[NUMBERS]))
+            words, numbers, integers = (
+                (asked[form], replay_there(debian, *form, asked[form])) for form in forms
             )
+            same &= words[0] == words[1]
+            whole &= integers[0] == integers[1]
+            off = max(off, numbers_off(*numbers))
     return {
         "arm64_int8_bit_equal": all(each.same_integers for each in found if each.whole),
         "arm64_float_ulps": max(each.ulps for each in found if not each.whole),
         "arm64_replay_identical": same,
+        "arm64_replay_json_identical_integers": whole,
         "arm64_replay_json_off": off,
-        "arm64_replay_alarms": len(asked[NUMBERS].splitlines()),
+        "arm64_replay_alarms": len(asked[USUAL, NUMBERS].splitlines()),
         "arm64_outputs_compared": sum(each.of for each in found),
     }
 
@@ -156,6 +170,7 @@ def main() -> int:
     figures = run(args.suite, full=not args.slim_only)
     write(figures, args.json)
     good = figures["arm64_int8_bit_equal"] and figures["arm64_replay_identical"]
+    good = good and figures["arm64_replay_json_identical_integers"]
     good = good and figures["arm64_replay_json_off"] <= MAX_OFF
     return 0 if good and figures["arm64_float_ulps"] <= MAX_ULPS else 1
 

@@ -37,6 +37,8 @@ health_every_s = 5
 snapshot_every_s = 5
 [trust]
 allow_unsigned = true
+[remote]
+allow_unsigned_commands = true
 [mqtt]
 host = "10.0.2.2"
 port = PORT

@@ -6,17 +6,15 @@ A card is provisioned and its image built as a person does it; Debian for arm64 
 virtual machine (a Cortex-A72, emulated), the first boot installs Talus from the card, and readings
 of nodes on USB reach a Mosquitto here as alarms: of the demo's slope by its models, of a node whose
 level changes every second by rules, of the C node on an emulated Cortex-M3. Then the service is
-made to hang, and the machine is killed while alarms go out. Where that cannot be run this says
-why, and ends with 0.
+made to hang, and the machine is killed while alarms go out, every other time while a bundle comes
+in over MQTT. Where that cannot be run this says why, and ends with 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import signal
-import statistics
 import sys
 import tempfile
 import threading
@@ -24,13 +22,15 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import flash_board
 from figures import machine, write
-from flash_card import gateway_toml, make_card, make_hot
+from flash_card import NAME, gateway_toml, make_card, make_hot
+from flash_cuts import BOOT_S, kills, update
 from flash_debian import cache
+from flash_update import STATION, Updates
 from flash_vm import Vm, await_true, boot_root, why_not
-from relay_judge import judge
 from relay_parts import Broker
 from relay_room import Room
 
@@ -39,8 +39,8 @@ from export.package.deb import make_deb
 from export.package.targets import SUITES, target
 
 SLOPE_ROWS_A_SECOND = 20.0
-BOOT_S, ALARM_S = 900.0, 900.0
-"""How long is waited; none of it is a target."""
+ALARM_S = 900.0
+"""How long is waited; it is no target."""
 _DONE = "/var/lib/talus-firstboot/done"
 _STATE = "systemctl show talus -p ActiveState --value"
 _JOURNAL = (
@@ -58,6 +58,7 @@ class Life:
     room: Room
     quiet: threading.Event
     has_board: bool
+    updates: Updates
     recovery_s: list[float] = field(default_factory=list)
     ready_s: list[float] = field(default_factory=list)
     missing: int = 0
@@ -82,6 +83,19 @@ class Life:
         more.__doc__ = f"an alarm of station {station}"
         await_true(more, patience_s)
         return time.monotonic() - began_s
+
+    def bundle(self, since_s: float) -> str:
+        """Return what watches the demo's slope, as health says after a moment; "" for nothing."""
+
+        def told() -> list[dict[str, Any]]:
+            """Health that tells of the stations."""
+            arrived = [m for m in list(self.room.arrived) if m.kind == "health"]
+            found = [m.values() for m in arrived if m.at_s > since_s]
+            return [each["stations"][STATION] for each in found if each.get("stations")]
+
+        await_true(told, BOOT_S)
+        station = told()[-1]
+        return "" if station["unarmed"] else str(station["bundle"])
 
     def status(self) -> str:
         """Return what the first boot says of itself, once all of it is done."""
@@ -131,70 +145,6 @@ def hang(life: Life) -> dict[str, float]:
     return {"watchdog_recovery_s": took_s}
 
 
-def power_cut(life: Life, dice: random.Random) -> bool:
-    """Kill the machine at some moment, await alarms of its next life; whether all is there."""
-    time.sleep(dice.uniform(1.0, 8.0))
-    life.vm.kill()
-    there = {(a["station"], a["id"]) for a in life.room.alarms()}
-    began_s = time.monotonic()
-    life.vm.start()
-    try:
-        life.await_more("hot", BOOT_S)
-        life.recovery_s.append(time.monotonic() - began_s)
-        known = set(life.journal())
-        ready = life.vm.must("systemctl show talus -p ActiveEnterTimestampMonotonic --value")
-        life.ready_s.append(int(ready) / 1e6)
-    except (RuntimeError, ValueError) as error:
-        print(f"not back: {error}", file=sys.stderr)
-        return False
-    lost = there - known
-    life.missing += len(lost)
-    if lost:
-        print(f"in the room, and not in the journal: {sorted(lost)}", file=sys.stderr)
-    return not lost
-
-
-def kills(life: Life, count: int) -> dict[str, float]:
-    """Cut the power again and again; then let all arrive, and judge."""
-    dice = random.Random(7)
-    survived = 0
-    for number in range(count):
-        good = power_cut(life, dice)
-        survived += good
-        back_s, ready_s = (each[-1] if each else 0.0 for each in (life.recovery_s, life.ready_s))
-        print(f"kill {number + 1}: {'back' if good else 'LOST'}, READY after {ready_s:.0f} s, "
-              f"an alarm after {back_s:.0f} s, "
-              f"{len(life.room.alarms())} alarms in the room", flush=True)  # fmt: skip
-    life.quiet.set()
-    raised = life.journal()
-    wanted = set(raised)
-
-    def arrived() -> bool:
-        """All that was raised has come."""
-        return wanted <= {(a["station"], a["id"]) for a in life.room.alarms()}
-
-    try:
-        await_true(arrived, 120.0, 0.5)
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-    time.sleep(2.0)
-    found = judge(life.journal(), life.room.alarms())
-    print(f"alarms: {found}")
-    fsck = life.vm.must("dmesg | grep -ciE 'ext4-fs error|corrupt'; echo").split()[0]
-    lost = found.lost + found.unknown + life.missing
-    return {
-        "kills": count,
-        "kills_survived": survived if not lost else min(survived, count - 1),
-        "recovery_s": statistics.median(life.recovery_s) if life.recovery_s else 0.0,
-        "boot_ready_s": statistics.median(life.ready_s) if life.ready_s else 0.0,
-        "vm_alarms_raised": found.raised,
-        "vm_alarms_lost": lost,
-        "vm_alarms_out_of_order": found.out_of_order,
-        "vm_level_chain_broken": found.broken,
-        "vm_disk_errors": int(fsck),
-    }
-
-
 def run(suite: str, count: int) -> dict[str, float]:
     """Do all of it; the figures by name. Raises RuntimeError, TalusError."""
     root = boot_root(suite)
@@ -219,10 +169,12 @@ def run(suite: str, count: int) -> dict[str, float]:
         card = make_card(folder, folder / made.name, root, config, suite)
         figures = {"image_mb": card.stat().st_size / 1e6, "image_s": time.monotonic() - began_s}
         vm = stack.enter_context(Vm(root, card, devices, folder))
-        life = Life(vm, room, quiet, "board" in devices)
+        updates = stack.enter_context(Updates(folder, broker.port, NAME))
+        life = Life(vm, room, quiet, "board" in devices, updates)
         try:
             figures |= first_boot(life, began_s)
             figures |= hang(life)
+            figures |= update(life)
             figures |= kills(life, count)
         except Exception:
             tell(life, folder)

@@ -40,11 +40,14 @@ class Detector:
         # A column for each value of y: the error of a channel is then one product a part.
         steps = 1 if spec.hidden else window
         self._weights = [
-            np.ascontiguousarray(np.tile(w * (window if spec.hidden else 1), (steps, 1)).T)
+            np.ascontiguousarray(
+                np.tile(w * (window if spec.hidden else 1), (steps, 1)).T, dtype=np.float64
+            )
             for w in weights
         ]
         self._flat_size = steps * self._size
-        self._error = np.zeros(self._flat_size, dtype=np.float32)
+        # Sums in double: in which order a machine adds must not show in what is published.
+        self._error = np.zeros(self._flat_size, dtype=np.float64)
         # Twice the window: writing each row twice keeps the window one contiguous view.
         self._ring = np.zeros((2 * window, width), dtype=np.float32)
         spans = [self._ring[i + 1 : i + 1 + window] for i in range(window)]
@@ -95,7 +98,7 @@ class Detector:
         self._ring[place + window] = now
         if self._filled + 1 < window:
             return None
-        mean: list[float] = self._views[place][0].mean(axis=0).tolist()
+        mean: list[float] = self._views[place][0].mean(axis=0, dtype=np.float64).tolist()
         return mean
 
     def _errors(self, x: Singles, y: Singles) -> list[float]:
