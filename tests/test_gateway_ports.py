@@ -170,7 +170,9 @@ def test_one_loop_reads_them_all_and_a_pulled_cable_stops_no_other(
     assert set(totals["rejected"]) <= {"truncated"}
     room.wait(lambda: room.of("health")[-1]["accounts"]["published"] == totals["published"])
     ports = room.of("health")[-1]["ports"]
-    assert {name: port["gaps"] for name, port in ports.items()} == dict.fromkeys(ports, 0)
+    # What the node sends while its new port is being opened is discarded by the opening.
+    assert ports["node"]["gaps"] < 50
+    assert all(ports[name]["gaps"] == 0 for name in set(FROM.values()) - {"node"})
     assert ports["node"]["reboots"] == 1
     for name in set(FROM.values()) - {"node"}:
         assert ports[name]["dropped"] == {}, name
