@@ -162,27 +162,25 @@ def test_on_a_disk_that_stays_full_the_old_one_comes_back(root: Root, monkeypatc
 
 def test_a_process_killed_at_growing_times_comes_to_the_same_end(tmp_path) -> None:
     """kill -9 of the service and all it has started; then it is started anew, as systemd does."""
-    kills = survived = 0
-    wait_s = 0.05
-    while True:
-        root = Root(tmp_path / str(kills))
+    root = Root(tmp_path / "whole")
+    root.send("config", root.new_config())
+    began_s = time.monotonic()
+    root.serve().communicate(timeout=60)
+    took_s = time.monotonic() - began_s
+    assert root.mark() == "new"
+    kills = 0
+    for number in range(6):  # spread over what it takes on this machine
+        root = Root(tmp_path / str(number))
         root.send("config", root.new_config())
         process = root.serve()
-        time.sleep(wait_s)
-        done = process.poll() is not None
-        if not done:
+        time.sleep(took_s * (number + 0.5) / 6)
+        if process.poll() is None:
             os.killpg(process.pid, 9)
+            kills += 1
         process.communicate()
         assert root.boots()
-        if done:
-            assert root.mark() == "new"
-            break
-        kills += 1
         again = root.serve()
         said, _ = again.communicate(timeout=60)
         assert again.returncode == 0, said
         assert (root.mark(), root.outcome()["outcome"]) == ("new", COMMITTED), said
-        survived += 1
-        wait_s += 0.25
-    assert kills >= 3
-    assert survived == kills
+    assert kills
