@@ -152,15 +152,20 @@ class _Broker(Broker):
         self.stop(signal.SIGKILL)
 
 
+def _afterwards(scene: Scene, d: Durations) -> dict[str, Loss]:
+    """Go on undisturbed for a while; what did not come by its end is lost."""
+    ended_s = time.monotonic()
+    scene.write(d.after)
+    scene.finish(d.patience)
+    return scene.losses(ended_s)
+
+
 def broker_kill(scene: Scene, d: Durations) -> dict[str, Loss]:
     """Kill the broker for a while."""
     scene.broker.kill()
     scene.write(d.broker)
     scene.broker.start()
-    ended_s = time.monotonic()
-    scene.write(d.after)
-    scene.finish(d.patience)
-    return scene.losses(ended_s)
+    return _afterwards(scene, d)
 
 
 def silent_link(scene: Scene, d: Durations) -> dict[str, Loss]:
@@ -169,10 +174,7 @@ def silent_link(scene: Scene, d: Durations) -> dict[str, Loss]:
     scene.write(d.silent)
     scene.proxy.cut()
     scene.proxy.heal()
-    ended_s = time.monotonic()
-    scene.write(d.after)
-    scene.finish(d.patience)
-    return scene.losses(ended_s)
+    return _afterwards(scene, d)
 
 
 def gateway_kill(scene: Scene, d: Durations) -> dict[str, Loss]:
@@ -185,10 +187,7 @@ def gateway_kill(scene: Scene, d: Durations) -> dict[str, Loss]:
         rig.start()
     scene.write(d.kill)
     scene.broker.start()
-    ended_s = time.monotonic()
-    scene.write(d.after)
-    scene.finish(d.patience)
-    return scene.losses(ended_s)
+    return _afterwards(scene, d)
 
 
 def replug(scene: Scene, d: Durations) -> dict[str, Loss]:

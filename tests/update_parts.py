@@ -286,3 +286,15 @@ def power_cut(after: int):
         yield
     finally:
         _left.clear()
+
+
+def cut_off(run, writes: int) -> bool:
+    """Let a run do all that is asked for, the power going after so many writes; whether it went."""
+    try:
+        with run.hold(), power_cut(writes):
+            run.go_on()
+            while run.requested() is not None:
+                pass
+    except PowerCutError:
+        return True
+    return False
