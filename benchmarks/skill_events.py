@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from export.generator.spec import SlopeSpec
 
-TUNING = (1001, 1002, 2001, 2002, 3001, 3002, 8001, 8002, 9001, 9002)
-TEST = (11001, 11002, 12001, 12002)
+TUNING = (
+    1001, 1002, 2001, 2002, 3001, 3002, 8001, 8002, 9001, 9002, 11001, 11002, 12001, 12002,
+)  # fmt: skip
+TEST = (13001, 13002, 14001, 14002)
 HOUR_MS = 3_600_000
 VALID_H = 48
 """A baseline's alarm stands so long after it last held, as a rule of level 4 does."""

@@ -33,12 +33,13 @@ _UNLIMITED = (-9000.0, 60_000.0)
 def station_toml(site: Site) -> str:
     """Give the configuration of a site as an engineer would write it: rules, no bundle, no numbers.
 
-    Neighbours are named; noise, speeds and temperature coefficients are learned.
+    Neighbours are named; noise, speeds and temperature coefficients are learned. Nothing latches:
+    an alarm that only one run of a pair has must not hide, or look like, what comes after it.
     """
     lines = ["[[port]]", 'name = "logger"', 'device = "none"', "baud = 115200"]
     lines += ['protocol = "tw1"', 'clock = "node"', "[[station]]", 'name = "site"']
     lines += [f"step_s = {site.spec.step_s}", f"no_data_after_s = {6 * site.spec.step_s}"]
-    lines += ["[station.decision]", 'profile = "general"']
+    lines += ["[station.decision]", 'profile = "general"', "latch_level = 5"]
     for c in site.channels:
         low, high = _LIMITS.get(c.quantity.text, _UNLIMITED)
         lines += ["[[station.channel]]", f'name = "{c.name}"', 'port = "logger"']

@@ -28,6 +28,8 @@ class Series:
     channels: tuple[str, ...]
     units: tuple[str, ...]
     values: Floats
+    least: Bools | None = None
+    """Which are known to be so much at least, and may be more; renewed as ``values``."""
 
 
 class Producer(Protocol):

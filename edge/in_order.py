@@ -103,6 +103,19 @@ class InOrder:
             line.go(row.time_ms)
         return out
 
+    def past(self, now_ms: int) -> list[tuple[str, Row]]:
+        """Give the rows of all ports that the lateness has passed, by a row of any of them.
+
+        A port that fell silent must not keep its last rows until nothing takes them any more.
+        """
+        found = []
+        for source, line in self._lines.items():
+            while line.waiting and now_ms - line.waiting[0].time_ms >= self._lateness_ms:
+                row = line.waiting.pop(0)
+                line.go(row.time_ms)
+                found.append((source, row))
+        return sorted(found, key=lambda each: each[1].time_ms)
+
     def let_go(self) -> list[tuple[str, Row]]:
         """Give all that waits: the time line begins anew."""
         found = [(source, row) for source, line in self._lines.items() for row in line.waiting]

@@ -173,12 +173,14 @@ class Movement:
         doubt = GATE * np.hypot(sd[self._base], sd[self._long])
         np.divide(gain, self._span_d, out=self._acceleration)
         self._acceleration[np.abs(gain) < doubt] = 0.0
-        begun, over = self.onset.look(dt_d, gain, doubt, base, fast, v_eq)
+        over = self.onset.look(dt_d, gain, doubt, base, fast, v_eq)
         if over.any():
-            self.failure.end(over)
             self.usual.stopped(over, self.onset.fastest)
-        if begun.any():
-            self.failure.begin(begun, np.fmax(base, 1e-12))
+        stirs = ~self.onset.calm
+        changed = stirs != self.failure.runs
+        if changed.any():  # the line begins with the stir, not hours later when that is believed
+            self.failure.end(changed & ~stirs)
+            self.failure.begin(changed & stirs & (base == base), np.fmax(base, 1e-12))
         self._judge(dt_d, fast, v_eq, pick)
         unknown = (gain != gain) | (v_eq != v_eq)
         self._stage[unknown] = np.nan
@@ -205,15 +207,15 @@ class Movement:
 
     def _judge(self, dt_d: float, fast: Floats, v_eq: Floats, pick: Floats) -> None:
         """Renew stage and time to failure."""
-        active = self.onset.active
+        active, stirs = self.onset.active, self.failure.runs
         self._stage.fill(0.0)
         self._hours.fill(NONE_H)
-        if not active.any():
+        if not stirs.any():
             return
         orange = fast >= ORANGE * v_eq
         beyond = orange & (fast >= BEYOND * self.usual.record)
         self._stage[active] = (1.0 + orange + beyond)[active]
-        which = np.flatnonzero(active)
+        which = np.flatnonzero(stirs)
         # Far from failure the base window, over which a day's swing of temperature averages out.
         far = ~(self.failure.best[which] < NEAR_D)
         pick = np.where(far, self._base, pick[which])
@@ -222,7 +224,7 @@ class Movement:
         overlap = np.maximum(1.0, half_d / self._step_d)
         self.failure.push(dt_d, which, speed, half_d, overlap)
         for i, days in enumerate((self.failure.best, self.failure.low, self.failure.high)):
-            self._hours[i] = np.where(days == days, 24.0 * days, NONE_H)
+            self._hours[i] = np.where(active & (days == days), 24.0 * days, NONE_H)
 
     def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
         """Take out readings, (time_ms, how much too high), that turned out to be a spike."""

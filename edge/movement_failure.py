@@ -1,7 +1,7 @@
 """Time to failure from the inverse velocity, with its interval, and Voight's exponent. O(1) a step.
 
 Voight (1989): d2x/dt2 = A (dx/dt)^alpha, so v^(1 - alpha) falls linearly to zero at failure; with
-alpha = 2 that is Fukuzono's 1/v. From the onset of an acceleration on, a line is fitted for each of
+alpha = 2 that is Fukuzono's 1/v. From where a slope is no longer calm a line is fitted for each of
 some exponents, with weights that make the relative error of v count alike and forget over FORGET_D.
 The error of t_f follows by the delta method with g = (b/a^2, -1/a), widened for how few of the
 velocities are independent, and by the spread between the exponents that fit about as well.
@@ -47,21 +47,25 @@ class FailureTime:
         """Exponent that fits best."""
         # S0 S1 S2 Y0 Y1 YY, times relative to now; and how many
         self._sums = np.zeros((7, n, len(self.alphas)))
-        self._scale = np.full(n, np.nan)  # velocity at the onset: y is dimensionless
+        self._scale = np.full(n, np.nan)  # velocity at its begin: y is dimensionless
+        self.runs = np.zeros(n, dtype=bool)
+        """Where a line is fitted."""
 
     def reset(self) -> None:
         """Forget all."""
         self.end(np.ones(len(self.best), dtype=bool))
 
     def begin(self, which: Bools, velocity: Floats) -> None:
-        """Start a fit for channels, bool[n], whose acceleration set in."""
+        """Start a fit for channels, bool[n], that may have begun to accelerate."""
         self._sums[:, which, :] = 0.0
         self._scale[which] = velocity[which]
+        self.runs = self.runs | which
 
     def end(self, which: Bools) -> None:
-        """Give up the fit for channels, bool[n], whose acceleration stopped."""
+        """Give up the fit for channels, bool[n], that are calm."""
         for array in (self.best, self.low, self.high, self.alpha, self._scale):
             array[which] = np.nan
+        self.runs = self.runs & ~which
         self._sums[:, which, :] = 0.0
 
     def push(
@@ -132,6 +136,7 @@ class FailureTime:
         """Continue from a snapshot of the same channels."""
         for name in _KEPT:
             refill(getattr(self, name), state[name])
+        self.runs = self._scale == self._scale
 
 
 _KEPT = ("best", "low", "high", "alpha", "_sums", "_scale")

@@ -48,8 +48,8 @@ class Onset:
 
     def look(
         self, dt_d: float, gain: Floats, doubt: Floats, base: Floats, fast: Floats, v_eq: Floats
-    ) -> tuple[Bools, Bools]:
-        """Take one step; give where an acceleration began and where it was over, bool[n] each.
+    ) -> Bools:
+        """Take one step; give where an acceleration was over, bool[n].
 
         Args:
             dt_d: days since the last.
@@ -65,15 +65,15 @@ class Onset:
         step = rising - self._share
         step *= 1.0 - math.exp(-dt_d / PERSIST_D)
         self._share += np.where(known, step, 0.0)
-        begun = known & ~self.active & (self._share >= BEGUN)
+        begun: Bools = known & ~self.active & (self._share >= BEGUN)
         if not (self.active.any() or begun.any()):
-            return begun, begun
+            return begun  # nowhere
         self.fastest = np.where(self.active, np.fmax(self.fastest, fast), 0.0)
-        over = known & self.active & ((self._share < OVER) | (fast < SLOWER * self.fastest))
+        over: Bools = known & self.active & ((self._share < OVER) | (fast < SLOWER * self.fastest))
         self.fastest[begun] = fast[begun]
         self._share[over] = 0.0
         self.active = (self.active | begun) & ~over
-        return begun, over
+        return over
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

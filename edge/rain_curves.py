@@ -41,16 +41,18 @@ class Curve:
             return recent / max(threshold, _LEAST_MM)
         if self.kind == "limit":
             return sums_mm[0] / self.c
-        known = [
-            total / (hours * (self.c + self.a * hours**self.b))
-            for hours, total in zip(self.hours, sums_mm, strict=True)
-            if total == total
-        ]
-        return max(known, default=float("nan"))
+        sums = zip(sums_mm, self.limits_mm(), strict=True)
+        return max((total / limit for total, limit in sums if total == total), default=float("nan"))
+
+    def limits_mm(self) -> tuple[float, ...]:
+        """Give the sums over ``hours`` that stand on a curve of intensity and duration."""
+        return tuple(hours * (self.c + self.a * hours**self.b) for hours in self.hours)
 
 
-def _intensity(name: str, a: float, b: float, source: str, least_h: int = 1) -> Curve:
-    hours = tuple(h for h in _DURATIONS_H if h >= least_h)
+def _intensity(
+    name: str, a: float, b: float, source: str, least_h: int = 1, most_h: int = 240
+) -> Curve:
+    hours = tuple(h for h in _DURATIONS_H if least_h <= h <= most_h)
     return Curve(name, "intensity_duration", a, b, 0.0, hours, source)
 
 
@@ -62,6 +64,13 @@ CURVES = {
         ),
         _intensity(
             "guzzetti", 2.20, -0.44, "Guzzetti et al. 2008, Landslides 5: worldwide, lower bound"
+        ),
+        _intensity(
+            "guzzetti_3d",
+            2.20,
+            -0.44,
+            "the same, up to three days: rain that is still going on",
+            most_h=72,
         ),
         _intensity(
             "seattle_id",

@@ -15,9 +15,11 @@ import numpy as np
 from edge.evidence import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from edge.evidence import Floats
+    import numpy.typing as npt
+
+    from edge.evidence import Bools, Floats
     from edge.rain_curves import Curve
 
 HOUR_MS = 3_600_000
@@ -27,6 +29,10 @@ GAUGE_MAX_AGE_MS = 24 * HOUR_MS
 """A gauge that has said nothing for longer is passed over for the next."""
 LEAST_SHARE = 0.5
 """Less of a window heard, and its sum is not known."""
+RECENT_H = 72
+UNHEARD = 0.05
+"""More of the last hours of a window than this not heard, and it may have rained more than the sum
+says. What was missed longer ago no longer counts: missing data holds a level for three days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +57,38 @@ class Rainfall:
         spans += [hours for curve in plan.curves for hours in curve.hours]
         self._hours = min(MAX_HOURS, max(spans, default=1)) + 1
         self._spans = np.unique(np.clip(spans, 1, self._hours)) if spans else np.ones(1, dtype=int)
+        self._recent = np.minimum(self._spans, RECENT_H)
+        self._of_windows = self._places(window // HOUR_MS for window in plan.windows_ms)
+        self._of_curves = [self._places(curve.hours) for curve in plan.curves]
+        steep = [i for i, c in enumerate(plan.curves) if c.kind == "intensity_duration"]
+        self._steep, self._others = np.array(steep, dtype=int), set(range(len(plan.curves)))
+        self._others.difference_update(steep)
+        self._of_steep = np.concatenate([self._of_curves[i] for i in steep] or [np.zeros(0, int)])
+        self._limits = np.array([v for i in steep for v in plan.curves[i].limits_mm()])
+        self._firsts = np.cumsum([0, *(len(self._of_curves[i]) for i in steep)])[:-1]
         self._sums = np.full(len(plan.windows_ms), np.nan)
         self._ratios = np.full(len(plan.curves), np.nan)
         self._wetness = np.full(len(plan.wet), np.nan)
         self._points = np.array([point for _, point in plan.wet])
+        self._least = np.zeros(len(plan.windows_ms), dtype=bool)
+        self._least_ratios = np.zeros(len(plan.curves), dtype=bool)
         self._series = self._make_series()
         self.reset()
+
+    def _places(self, hours: Iterable[int]) -> npt.NDArray[np.intp]:
+        """Give where among the spans these are."""
+        return np.searchsorted(self._spans, [min(self._hours, max(1, h)) for h in hours])
 
     def _make_series(self) -> tuple[Series, ...]:
         plan = self.plan
         found = [
-            Series("rain_sum", window, ("rain",), ("mm",), self._sums[i : i + 1])
-            for i, window in enumerate(plan.windows_ms)
+            Series("rain_sum", window, ("rain",), ("mm",), self._sums[here], self._least[here])
+            for window, here in ((w, slice(i, i + 1)) for i, w in enumerate(plan.windows_ms))
         ]
         if plan.curves:
             names = tuple(curve.name for curve in plan.curves)
-            found.append(Series("rain_curve", 0, names, ("1",) * len(names), self._ratios))
+            units = ("1",) * len(names)
+            found.append(Series("rain_curve", 0, names, units, self._ratios, self._least_ratios))
         if plan.wet:
             names = tuple(name for name, _ in plan.wet)
             found.append(Series("wetness", 0, names, ("1",) * len(names), self._wetness))
@@ -86,6 +108,8 @@ class Rainfall:
         """The gauge that counts now; "" where none lives."""
         for values in (self._sums, self._ratios, self._wetness):
             values.fill(np.nan)
+        self._least.fill(False)
+        self._least_ratios.fill(False)
 
     def push(self, time_ms: int, rain_mm: Sequence[float], wet: Sequence[float]) -> bool:
         """Take one grid step: rain of each gauge (mm in the step) and the wetness channels.
@@ -134,20 +158,33 @@ class Rainfall:
         return True
 
     def _weigh(self) -> None:
-        sums = self._totals()
-        for i, window in enumerate(self.plan.windows_ms):
-            self._sums[i] = sums[min(self._hours, max(1, window // HOUR_MS))]
-        for i, curve in enumerate(self.plan.curves):
-            self._ratios[i] = curve.ratio([sums[min(self._hours, h)] for h in curve.hours])
+        total, least = self._totals()
+        self._sums[:], self._least[:] = total[self._of_windows], least[self._of_windows]
+        if len(self._steep):  # all of these at once
+            ratios = total[self._of_steep] / self._limits
+            self._ratios[self._steep] = np.fmax.reduceat(ratios, self._firsts)
+            bounds = np.logical_or.reduceat(least[self._of_steep], self._firsts)
+            self._least_ratios[self._steep] = bounds
+        for i in self._others:
+            places = self._of_curves[i]
+            self._ratios[i] = self.plan.curves[i].ratio(total[places].tolist())
+            self._least_ratios[i] = least[places].any()
 
-    def _totals(self) -> dict[int, float]:
-        """Give the rain of the last so many hours; NaN where too little was heard, and no more."""
+    def _totals(self) -> tuple[Floats, Bools]:
+        """Give the rain of each span up to now; NaN where too little was heard, and no more.
+
+        And which of them are known to be at least so much: they may trip a threshold, never calm
+        one.
+        """
         place = self._spans - 1
         total = np.cumsum(self._rain[::-1])[place]
-        heard = np.cumsum(self._heard[::-1])[place] / self._spans
-        # A sum of what was heard is a lower bound: it may trip a threshold, never calm one.
-        total[(heard < LEAST_SHARE) & (total <= 0.0)] = np.nan
-        return dict(zip(self._spans.tolist(), total.tolist(), strict=True))
+        heard = self._heard[::-1].copy()
+        few = LEAST_SHARE * self._spans
+        total[(np.cumsum(heard)[place] < few) & (total <= 0.0)] = np.nan
+        heard[0] = np.ceil(heard[0])  # the rest of this hour is still to come
+        heard = np.cumsum(np.minimum(heard, 1.0))
+        missed = self._recent - heard[self._recent - 1]
+        return total, (heard[place] < few) | (missed > UNHEARD * self._recent)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -158,6 +195,7 @@ class Rainfall:
             "last_ms": list(self._last_ms),
             "gauge": self.gauge,
             "live": [_kept(values) for values in (self._sums, self._ratios, self._wetness)],
+            "least": [self._least.tolist(), self._least_ratios.tolist()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -173,6 +211,10 @@ class Rainfall:
             (self._sums, self._ratios, self._wetness), state["live"], strict=True
         ):
             values[:] = [np.nan if v is None else v for v in saved]
+        for bounds, kept in zip(
+            (self._least, self._least_ratios), state.get("least", ()), strict=False
+        ):
+            bounds[:] = kept
 
 
 def _kept(values: Floats) -> list[float | None]:

@@ -2,7 +2,7 @@
 
     a rule begins to hold    all its conditions have held for ``for_ms``
     it stands                for ``valid_ms`` after it last held; held again, the time runs anew
-    hysteresis               while it stands, conditions need only stay beyond ``keep``
+    hysteresis               while it stands, conditions need only stay beyond ``keep``, as long
     not known                neither begins nor ends anything: the validity stands still
 
 It is not known either where a channel that made a rule stand has gone silent, and others are calm.
@@ -53,8 +53,7 @@ class _Bound:
     def state(self, *, standing: bool) -> int:
         """Give NO, UNKNOWN, KEEPS (only where the rule stands) or HOLDS."""
         condition = self.condition
-        values = self.series.values
-        seen = values if self._whole else values[self.places]
+        seen = self._seen(standing=standing)
         live = np.count_nonzero(seen == seen)
         if not live:
             return UNKNOWN
@@ -66,6 +65,16 @@ class _Bound:
         if standing and np.isnan(seen[self.held]).any():
             return UNKNOWN  # what raised it can no longer say that it is calm
         return NO
+
+    def _seen(self, *, standing: bool) -> Floats:
+        """Give what is known; a lower bound is only known where more of it says the same."""
+        series, condition = self.series, self.condition
+        seen = series.values if self._whole else series.values[self.places]
+        if series.least is None:
+            return seen
+        limit = condition.keep if standing else condition.threshold
+        low = seen <= limit if condition.below else seen < limit
+        return np.where(series.least[self.places] & low, np.nan, seen)
 
     def note(self) -> None:
         """Remember which channels hold it now."""
@@ -89,7 +98,8 @@ class _Bound:
         """Give what it sees now, for the report."""
         condition, series = self.condition, self.series
         limit = condition.keep if standing else condition.threshold
-        known = [(int(i), v) for i in self.places if (v := float(series.values[i])) == v]
+        seen = self._seen(standing=standing).tolist()
+        known = [(i, v) for i, v in zip(self.places.tolist(), seen, strict=True) if v == v]
         hits = tuple(
             Hit(series.channels[i], v, series.units[i])
             for i, v in known
@@ -115,7 +125,7 @@ class RuleState:
         self.rule = rule
         self._bound = tuple(_Bound(condition, offered) for condition in rule.when)
         self.since_ms: int | None = None
-        """When its conditions began to hold."""
+        """When its conditions began to hold, or while it stands to stay beyond ``keep``."""
         self.held_ms = 0
         """When it last held, moved along while that is not known."""
         self.stands = False
@@ -147,19 +157,14 @@ class RuleState:
         if state == NO:
             self.since_ms = None
             self.stands = stood and time_ms - self.held_ms < self.rule.valid_ms
-        elif state == HOLDS:
-            if self.since_ms is None:
-                self.since_ms = time_ms
-            if stood or time_ms - self.since_ms >= self.rule.for_ms:
+        elif state != UNKNOWN:
+            self.since_ms = time_ms if self.since_ms is None else self.since_ms
+            if (stood and state == HOLDS) or time_ms - self.since_ms >= self.rule.for_ms:
                 self.stands, self.held_ms = True, time_ms
-        elif stood and state == KEEPS:
-            self.held_ms = time_ms
         elif self._seen_ms is not None:  # not known: the clocks stand still
             passed_ms = max(0, time_ms - self._seen_ms)
-            if stood:
-                self.held_ms += passed_ms
-            elif self.since_ms is not None:
-                self.since_ms += passed_ms
+            self.held_ms += passed_ms if stood else 0
+            self.since_ms = None if self.since_ms is None else self.since_ms + passed_ms
 
     def stand(self) -> None:
         """Stand from the next step on, whatever it sees."""
@@ -170,7 +175,9 @@ class RuleState:
         if not self.stands:
             self.since_ms = None
         elif self._seen_ms is not None:
-            self.held_ms = time_ms - max(0, self._seen_ms - self.held_ms)
+            passed_ms = time_ms - self._seen_ms
+            self.held_ms = min(time_ms, self.held_ms + passed_ms)
+            self.since_ms = None if self.since_ms is None else self.since_ms + passed_ms
         self._seen_ms = None
 
     def report(self) -> Tripped:

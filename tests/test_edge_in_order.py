@@ -60,6 +60,17 @@ def test_each_port_has_its_own_order() -> None:
     assert hours(order.take("other", row(22))) == [22]
 
 
+def test_what_waits_at_a_port_that_fell_silent_goes_on_by_the_rows_of_another() -> None:
+    order = warm()
+    give(order, 22, 23)
+    assert order.past(T0_MS + 24 * HOUR_MS) == []
+    assert [(port, *hours([each])) for port, each in order.past(T0_MS + 25 * HOUR_MS)] == [
+        ("port", 22)
+    ]
+    assert [*hours([each for _, each in order.past(T0_MS + 26 * HOUR_MS)])] == [23]
+    assert give(order, 24) == [[24]]
+
+
 def test_a_sensor_read_less_often_from_now_on_waits_for_ever_shorter() -> None:
     order = warm(48)
     given_on = sum(len(each) for each in give(order, *range(20, 20 + 400, 4)))

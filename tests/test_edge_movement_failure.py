@@ -82,3 +82,17 @@ def test_a_slope_that_creeps_steadily_has_no_failure_ahead() -> None:
     n = 60 * 24
     x = 0.6 * np.arange(n)[:, None] / 24.0 + 0.03 * random.standard_normal((n, SENSORS))
     assert np.isfinite(follow(x)[:, 0]).mean() < 0.01
+
+
+def test_a_failure_is_seen_as_soon_as_the_acceleration_is_believed() -> None:
+    x, _ = failing(2.5, 8.0, noise=0.02)
+    plan = MovePlan(tuple(MoveChannel(f"c{i}", "mm") for i in range(x.shape[1])))
+    movement = Movement(plan, HOUR_MS)
+    series = {s.kind: s.values for s in movement.series()}
+    believed, seen = np.zeros(SENSORS), np.zeros(SENSORS)
+    for i, row in enumerate(x.tolist()):
+        movement.push(T0_MS + i * HOUR_MS, row)
+        believed += series["stage"] >= 1
+        seen += series["time_to_failure"] < NONE_H
+    assert believed.min() > 6
+    assert (believed - seen).max() <= 4  # the hours before count, though nothing was believed then

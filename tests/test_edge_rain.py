@@ -57,6 +57,37 @@ def test_a_dry_gauge_is_zero_and_a_silent_one_is_not_known() -> None:
     assert np.isnan(series(of, "rain_sum", DAY_MS)[0])
 
 
+def at_least(of: Rainfall, kind: str, window_ms: int = 0) -> bool:
+    (found,) = [s for s in of.series() if (s.kind, s.window_ms) == (kind, window_ms)]
+    assert found.least is not None
+    return bool(found.least[0])
+
+
+def test_hours_not_heard_make_a_sum_and_a_curve_lower_bounds_for_as_long_as_they_count() -> None:
+    of = rainfall(CURVES["guzzetti_3d"])
+    n = pour(of, 4 * 80, 0.5)
+    kinds = (("rain_sum", DAY_MS), ("rain_curve", 0))
+    assert not any(at_least(of, *kind) for kind in kinds)
+    n = pour(of, 4 * 12, NAN, start=n)
+    assert all(at_least(of, *kind) for kind in kinds)
+    n = pour(of, 4 * 13, 0.0, start=n)
+    assert [at_least(of, *kind) for kind in kinds] == [True, True]
+    n = pour(of, 4 * 12, 0.0, start=n)
+    assert [at_least(of, *kind) for kind in kinds] == [False, True]
+    again = rainfall(CURVES["guzzetti_3d"])
+    again.restore(json.loads(json.dumps(of.snapshot(), allow_nan=False)))
+    assert at_least(again, "rain_curve")
+    pour(of, 4 * 48, 0.0, start=n)
+    assert not at_least(of, "rain_curve")
+
+
+def test_a_step_that_is_missing_now_and_then_does_not() -> None:
+    of = rainfall(CURVES["guzzetti_3d"])
+    for n in range(4 * 100):
+        of.push(T0_MS + n * STEP_MS, (NAN if n % 40 == 7 else 0.5,), ())
+    assert not at_least(of, "rain_sum", DAY_MS)
+
+
 def test_the_next_gauge_counts_once_the_nearest_has_been_silent_for_a_day() -> None:
     of = rainfall(gauges=("near", "far"))
     n = pour(of, 4, 1.0, 9.0)

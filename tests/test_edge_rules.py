@@ -29,6 +29,7 @@ class Site:
     def __init__(self, *rules: Rule) -> None:
         self.velocity = np.full(4, NAN)
         self.rain = np.full(1, NAN)
+        self.missed_rain = np.zeros(1, dtype=bool)
         self.engine = RuleEngine(rules, self.series())
         self.hour = 0
         self.level = 0
@@ -36,7 +37,7 @@ class Site:
     def series(self) -> tuple[Series, ...]:
         return (
             Series("velocity", 24 * HOUR_MS, NAMES, ("mm",) * 4, self.velocity),
-            Series("rain_curve", 0, ("caine",), ("1",), self.rain),
+            Series("rain_curve", 0, ("caine",), ("1",), self.rain, self.missed_rain),
         )
 
     def step(self, *velocity: float, rain: float = NAN) -> int:
@@ -67,6 +68,21 @@ def test_holding_again_renews_it() -> None:
     site = Site(WARN)
     levels(site, 11, 11, 11, 1, 1, 1, 11)
     assert levels(site, 1, 1, 1, 1, 1, 1) == [3, 3, 3, 3, 3, 0]
+
+
+def test_what_is_too_short_to_raise_it_does_not_renew_it_by_staying_beyond_keep() -> None:
+    site = Site(WARN)
+    levels(site, 11, 11, 11)
+    assert levels(site, 1, 8.5, 8.5, 1, 1, 1) == [3, 3, 3, 3, 3, 0]
+    site = Site(WARN)
+    levels(site, 11, 11, 11)
+    assert levels(site, 1, 8.5, 8.5, 8.5, 1, 1, 1, 1, 1, 1) == [3] * 9 + [0]
+
+
+def test_nor_does_time_that_is_not_known_count_for_it() -> None:
+    site = Site(WARN)
+    levels(site, 11, 11, 11)
+    assert levels(site, 1, 8.5, *[NAN] * 5, 8.5, 1, 1, 1) == [3] * 10 + [0]
 
 
 def test_while_it_stands_it_is_held_down_to_keep() -> None:
@@ -113,6 +129,18 @@ def test_a_channel_that_raised_a_level_and_fell_silent_keeps_it_though_others_ar
     assert [site.step(1, 1, 1, 1) for _ in range(6)] == [3, 3, 3, 3, 3, 0]
 
 
+def test_rain_that_was_not_heard_is_no_want_of_rain() -> None:
+    dry = Condition("rain_curve", 0, 0.2, 0.4, below=True, channels=(), at_least=1,
+                    neighbours=False)  # fmt: skip
+    site = Site(Rule("without rain", 4, (FAST, dry), valid_ms=HOUR_MS))
+    site.missed_rain[0] = True
+    assert [site.step(11, rain=0.1), site.step(11, rain=0.3)] == [0, 0]
+    site.missed_rain[0] = False
+    assert [site.step(11, rain=r) for r in (0.1, 0.3)] == [4, 4]
+    site.missed_rain[0] = True
+    assert [site.step(11, rain=r) for r in (0.3, 0.3, 0.3, 0.5)] == [4, 4, 4, 0]
+
+
 def test_all_conditions_must_hold_and_rain_may_only_keep() -> None:
     wet = Condition("rain_curve", 0, 0.75, 0.75, below=False, channels=(), at_least=1,
                     neighbours=False)  # fmt: skip
@@ -121,6 +149,12 @@ def test_all_conditions_must_hold_and_rain_may_only_keep() -> None:
     assert site.step(1, rain=2.0) == 0
     assert site.step(11, rain=2.0) == 3
     assert [site.step(1, rain=r) for r in (0.8, 0.76, 0.7)] == [3, 3, 0]
+    site = Site(replace(WARN, for_ms=0, valid_ms=0), rain)
+    site.step(11, rain=0.8)
+    site.missed_rain[0] = True  # it may have rained more than that
+    assert [site.step(1, rain=0.1) for _ in range(20)] == [3] * 20
+    site.missed_rain[0] = False
+    assert site.step(1, rain=0.1) == 0
     both = Site(Rule("both", 2, (FAST, wet)))
     assert [both.step(11, rain=0.5), both.step(1, rain=1), both.step(11, rain=1)] == [0, 0, 2]
 

@@ -26,6 +26,7 @@ class Trace:
     time_ms: npt.NDArray[np.int64]
     speed: Floats
     held: Floats
+    for_ms: int
     valid_ms: int
 
 
@@ -39,7 +40,7 @@ def trace(
     speed = fastest[np.arange(len(values)), place]
     known = np.isfinite(speed)
     time_ms, speed = time_ms[known], speed[known]  # what is not known neither begins nor ends
-    return Trace(time_ms, speed, _least(time_ms, speed, for_ms), valid_ms)
+    return Trace(time_ms, speed, _least(time_ms, speed, for_ms), for_ms, valid_ms)
 
 
 def _least(time_ms: npt.NDArray[np.int64], speed: Floats, for_ms: int) -> Floats:
@@ -61,9 +62,13 @@ def onsets(each: Trace, threshold: float) -> list[int]:
     until_ms: int | None = None
     for first, stop in runs(each.speed >= KEEP * threshold):
         last_ms = int(each.time_ms[stop - 1])
-        # It still stood at the step before, and is held from this one on.
         if until_ms is not None and each.time_ms[first - 1] < until_ms:
-            until_ms = last_ms + each.valid_ms
+            # It still stood at the step before: renewed where it holds, or is held long enough.
+            above = np.flatnonzero(each.speed[first:stop] >= threshold)
+            if last_ms - int(each.time_ms[first]) >= each.for_ms:
+                until_ms = last_ms + each.valid_ms
+            elif len(above):
+                until_ms = int(each.time_ms[first + above[-1]]) + each.valid_ms
             continue
         inside = np.flatnonzero(holds[first:stop])
         if len(inside):
