@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edge.update_item import UpdateError
@@ -91,7 +92,7 @@ class PackagePart:
             return
         if self.now() != state.old:
             raise UpdateError("another release was installed by somebody meanwhile")
-        self._dpkg(state)
+        self._install(state)
         if not (self._opt / state.new / "bin/talus").exists() or self.now() != state.old:
             raise UpdateError(f"the package has not made {state.new}")
         os.sync()  # whole on the disk before anything points at it
@@ -106,6 +107,8 @@ class PackagePart:
         if self.holds(state):
             self._point("current", state.old)
         if state.switched:
+            if state.begun <= 1:  # once: should that take the board down, it is left out
+                self._finish(state)
             self._give_back()
         if state.new and self.now() != state.new:
             _clear(self._opt / state.new)
@@ -121,15 +124,36 @@ class PackagePart:
             if f"releases/{path.name}" not in kept:
                 _clear(path)
 
-    def _dpkg(self, state: State) -> None:
+    def _finish(self, state: State) -> None:
+        """Let dpkg come to the end of what was cut off, in a release that goes.
+
+        Else whoever runs `dpkg --configure -a` afterwards, as apt asks for, would put in what was
+        taken back: our postinst would then be told no name. What dpkg cannot end stays.
+        """
+        admin = f"--admindir={self._place.at('var/lib/dpkg')}"
+        with suppress(UpdateError):
+            stands = self._system.run("dpkg-query", admin, "-W", "-f", "${db:Status-Abbrev}", NAME)
+            if stands[1:2] in ("U", "F", "W", "t"):  # unpacked, half configured, triggers
+                self._patient_dpkg(state, "--force-depends", "--configure", NAME)
+            elif stands[1:2] == "H":
+                self._patient_dpkg(state, "--force-depends", "-i", self._place.file)
+
+    def _dpkg(self, state: State, *words: str | Path) -> None:
         root: list[str] = []
         if not self._place.is_system:
             root = [f"--root={self._place.root}", "--force-script-chrootless"]
         env = {ASKED: state.new.removeprefix("releases/"), "DEBIAN_FRONTEND": "noninteractive"}
+        self._system.run("dpkg", *root, "--force-confold", *words, env=env)
+
+    def _install(self, state: State) -> None:
+        self._patient_dpkg(state, "-i", self._place.file)
+
+    def _patient_dpkg(self, state: State, *words: str | Path) -> None:
+        """Wait for whoever holds dpkg's lock."""
         end_s = time.monotonic() + LOCK_S
         while True:
             try:
-                self._system.run("dpkg", *root, "--force-confold", "-i", self._place.file, env=env)
+                self._dpkg(state, *words)
             except UpdateError as error:
                 if not _LOCKED.search(str(error)) or time.monotonic() > end_s:
                     raise

@@ -150,6 +150,27 @@ def test_each_card_is_an_instance_of_its_own(site, deb, tmp_path, monkeypatch) -
     assert len(ids) == 2
 
 
+def test_two_cards_of_one_time_that_differ_in_secrets_alone_are_two(
+    site, deb, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    text = site.read_text()
+    ids = set()
+    for change in (("", ""), ("correct horse", "correct house"), ("Europe/Oslo", "Europe/Rome"),
+                   ("ssh-ed25519 AAAA", "ssh-ed25519 AAAB")):  # fmt: skip
+        assert change[0] in text
+        site.write_text(text.replace(*change) if change[0] else text)
+        for suite in ("trixie", "bookworm"):
+            card = tmp_path / f"{len(ids)}"
+            assert provision(site, deb, card, "--suite", suite) == 0
+            ids.add(read_card(card / "talus").id)
+            if suite == "trixie":
+                ids.add((card / "meta-data").read_text())
+    assert len(ids) == 4 * 3
+    assert provision(site, deb, tmp_path / "again", "--suite", "bookworm") == 0
+    assert read_card(tmp_path / "again/talus").id in ids
+
+
 def test_the_same_site_gives_the_same_bytes(site, deb, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
     assert provision(site, deb, tmp_path / "one") == provision(site, deb, tmp_path / "two") == 0

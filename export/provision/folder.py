@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from edge.errors import TalusError
+from export.provision.content import content_of
 from export.provision.firstboot.card import FORMAT, MANIFEST, sha256
 from export.provision.firstboot.identity import CA, MADE, TICKET
 from export.provision.firstboot.place import CARD, write_plain
@@ -41,7 +42,7 @@ def write_card(out: Path, plan: Plan, made_s: int) -> int:
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        count = _write_talus(aside, plan, made_s)
+        count, content = _write_talus(aside, plan, made_s)
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
             final.rename(old)
@@ -51,7 +52,7 @@ def write_card(out: Path, plan: Plan, made_s: int) -> int:
             old.rename(final)
         for each in (aside, old):
             shutil.rmtree(each, ignore_errors=True)
-    instance = instance_of(plan.site, made_s)
+    instance = instance_of(plan.site, made_s, content)
     for name, text in os_files(plan.site, plan.suite, instance).items():
         _put(out, name, text.encode(), 0o600 if name == "network-config" else 0o644)
     (out / "talus-status.txt").unlink(missing_ok=True)
@@ -62,8 +63,16 @@ def write_card(out: Path, plan: Plan, made_s: int) -> int:
     return count
 
 
-def _write_talus(folder: Path, plan: Plan, made_s: int) -> int:
-    """Write talus/: what is proven by its sha256, the secrets, the manifest last."""
+def content_in(out: Path) -> str:
+    """Return the digest of what is on the card that was written there. Raises OSError."""
+    return str(json.loads((out / CARD / MANIFEST).read_bytes())["content"])
+
+
+def _write_talus(folder: Path, plan: Plan, made_s: int) -> tuple[int, str]:
+    """Write talus/: what is proven by its sha256, the secrets, the manifest last.
+
+    Returns of how many files, and the digest of all.
+    """
     (folder / "deb").mkdir(parents=True)
     app = firstboot_app()
     _put(folder, _APP, app)
@@ -91,17 +100,19 @@ def _write_talus(folder: Path, plan: Plan, made_s: int) -> int:
     proven = {
         str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()
     }
-    for name, content in secrets.items():
-        _put(folder, name, content, 0o600)
+    for name, secret in secrets.items():
+        _put(folder, name, secret, 0o600)
+    content = content_of(proven, secrets, os_files(plan.site, plan.suite, ""))
     manifest = {
         "format": FORMAT, "gateway": plan.site.name, "made_s": made_s, "suite": plan.suite,
         "arch": plan.site.arch, "package": plan.package.package, "version": plan.package.version,
         "packages": names, "connections": sorted(f"network/{name}" for name in wires),
         "copies": [{"from": c.source, "to": c.target, "mode": c.mode} for c in plan.copies()],
         "tls": asdict(plan.tls) if plan.tls else None, "files": dict(sorted(proven.items())),
+        "content": content, "country": plan.site.country if plan.suite != "bookworm" else "",
     }  # fmt: skip
     _put(folder, MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
-    return len(proven)
+    return len(proven), content
 
 
 def _put(folder: Path, name: str, content: bytes, mode: int = 0o644) -> None:

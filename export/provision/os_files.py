@@ -106,9 +106,9 @@ def firstrun(site: Site) -> str:
     )  # fmt: skip
 
 
-def instance_of(site: Site, made_s: int) -> str:
-    """Return by what cloud-init knows that a card was written again."""
-    return f"talus-{site.name}-{made_s}"
+def instance_of(site: Site, made_s: int, content: str) -> str:
+    """Return by what cloud-init knows that a card was written again, with whatever on it."""
+    return f"talus-{site.name}-{made_s}-{content}"
 
 
 def cmdline_for(suite: str, cmdline: str, instance: str) -> str:

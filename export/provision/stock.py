@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 from edge.errors import TalusError
 from export.image.fat import check_space, copy_into, read_file
 from export.image.layout import FAT_KINDS, SECTOR, read_mbr
+from export.provision.folder import content_in
 from export.provision.os_files import CMDLINE, cmdline_for, instance_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def put_files(image: Path, folder: Path, plan: Plan, made_s: int) -> None:
     boot = next((each for each in partitions if each.kind in FAT_KINDS), None)
     if boot is None:
         raise TalusError("--image: has no FAT partition to boot from: is it Raspberry Pi OS?")
-    line, instance = read_file(image, boot.offset, CMDLINE), instance_of(plan.site, made_s)
+    line = read_file(image, boot.offset, CMDLINE)
+    instance = instance_of(plan.site, made_s, content_in(folder))
     (folder / CMDLINE).write_text(cmdline_for(plan.suite, line, instance), encoding="utf-8")
     needed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     free = check_space(image, boot.offset)

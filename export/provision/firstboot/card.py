@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_FILES = 20_000
+_COUNTRY = re.compile("[A-Z]{2}")
 AGAIN = "write the card again with talus-export provision"
 
 
@@ -52,6 +54,8 @@ class Card:
     connections: tuple[str, ...]
     tls: Trusted | None
     files: dict[str, str]
+    country: str = ""
+    """Of the radio, where cloud-init would set it; "": something else has."""
 
 
 def read_card(folder: Path) -> Card:
@@ -73,7 +77,7 @@ def _card(values: dict[str, Any], id: str) -> Card:
     files = {str(k): str(v) for k, v in values["files"].items()}
     if len(files) > MAX_FILES or any(not _inside(name) for name in files):
         raise ValueError("files")
-    tls = values["tls"]
+    tls, country = values["tls"], str(values.get("country", ""))
     return Card(
         id=id,
         gateway=str(values["gateway"]),
@@ -85,6 +89,7 @@ def _card(values: dict[str, Any], id: str) -> Card:
         connections=tuple(str(name) for name in values["connections"] if _inside(str(name))),
         tls=Trusted(**{key: tls[key] for key in ("ca", "cert", "key", "made")}) if tls else None,
         files=files,
+        country=country if _COUNTRY.fullmatch(country) else "",
     )
 
 

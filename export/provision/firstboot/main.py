@@ -13,6 +13,7 @@ from export.provision.firstboot.card import prove, read_card
 from export.provision.firstboot.grow import grow_data, is_data_there
 from export.provision.firstboot.identity import WaitsError, enrol, is_plausible, settle
 from export.provision.firstboot.install import CONFIGURED, configure, connect, install, start
+from export.provision.firstboot.login import open_login
 from export.provision.firstboot.place import (
     Place,
     StepError,
@@ -98,6 +99,8 @@ def _steps(place: Place, card: Card, status: Status) -> None:
         status.add("card", OK, f"written {time.strftime('%Y-%m-%d', time.gmtime(card.made_s))}")
     _try(status, "data", lambda: grow_data(place))
     _try(status, "network", lambda: connect(place, card))
+    if card.country and place.has_systemd:
+        _try(status, "login", lambda: open_login(place, card))
     ready = is_data_there(place) and _try(status, "package", lambda: install(place, card))
     ready = ready and _try(status, "settings", lambda: configure(place, card))
     ready = ready and _try(status, "key", lambda: settle(place, card))
