@@ -77,7 +77,7 @@ class Updates:
                 if self._end.is_set():
                     return
             self.doing = f"committing {name}"
-            wanted = {"what": "commit_bundle", "bundle": name, "station": STATION}
+            wanted = {"what": "commit_bundle", "bundle": name, "station": STATION, "now": 1}
             if self._done(sender.ask(wanted, _WAIT_S)):
                 self.committed.append(f"demo-slope v{number}")
             self.doing = f"{name} is committed"

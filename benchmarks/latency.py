@@ -10,6 +10,7 @@ Memory and start are those of ``talus run`` in a process of its own, a node on a
 from __future__ import annotations
 
 import io
+import json
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from figures import machine, parse, write
+from latency_ops import operations
+from latency_scale import scale
 
 from edge.bench import (
     ANY_RUNTIME,
@@ -158,6 +161,14 @@ def gateway(folder: Path, readings: int) -> dict[str, float]:
         }
 
 
+def kept_instructions() -> dict[str, float]:
+    """Return what scripts/insn counted last on arm64, and holds within 2 %."""
+    kept = json.loads((Path(__file__).parent / "insn.json").read_text(encoding="utf-8"))
+    counted: dict[str, float] = kept["bookworm"]
+    print("arm64 instructions: as counted by scripts/insn, kept in benchmarks/insn.json")
+    return counted
+
+
 def main() -> None:
     """Run the benchmark."""
     args = parse(__doc__)
@@ -170,14 +181,17 @@ def main() -> None:
     medians = [statistics.median(time_whole(bundle, count, seed=i)) for i in range(rounds)]
     stages = time_stages(bundle, count)
     total = sum(stage.p50_us for stage in stages)
-    chosen = bundle.forecaster
-    model = next(
-        row
-        for row in time_models(folder, bundle.manifest, 2 * count)
-        if row.file == chosen.artifact.file and row.runtime == chosen.runtime
-    )
+    timed = {
+        (row.file, row.runtime): row for row in time_models(folder, bundle.manifest, 2 * count)
+    }
+    chosen = [timed[loaded.artifact.file, loaded.runtime]
+              for loaded in (bundle.forecaster, *bundle.detectors)]  # fmt: skip
+    model, invokes_us = chosen[0], sum(each.invoke_p50_us for each in chosen)
+    print(f"the {len(chosen)} models of a reading: {invokes_us:.2f} us in bare invokes, "
+          f"{sum(each.step_p50_us for each in chosen):.2f} us with tensors in and out")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="latency-") as name:
         run = gateway(Path(name), READINGS)
+    many = scale(quick=args.quick)
     window_us, step_us, off = window_over_step(folder, count)
     print(f"window of {WINDOW} steps {window_us:.1f} us, step {step_us:.1f} us a sample, "
           f"outputs {off:.1g} apart")  # fmt: skip
@@ -187,8 +201,12 @@ def main() -> None:
             "window_over_step": window_us / step_us,
             "us_per_reading": min(medians),
             "us_per_reading_all": statistics.median(medians),
+            "pipeline_over_invokes": min(medians) / invokes_us,
             "largest_stage_share": max(stage.p50_us for stage in stages) / total,
             **run,
+            **many,
+            **operations(),
+            **kept_instructions(),
         },
         args.json,
     )

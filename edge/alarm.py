@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from edge.config import AlarmConfig
     from edge.evidence import Tripped
-    from edge.score import Score
+    from edge.score import Score, Scores
+
+    Given = Scores | tuple[Score, ...]
 
 LEVELS = ("normal", "attention", "caution", "warning", "alarm")
 MODELS = "models"
@@ -104,9 +106,7 @@ class Alarm:
         self._scores.forget()
         self.silent = ()
 
-    def update(
-        self, time_ms: int, received_ms: int, scores: tuple[Score, ...]
-    ) -> AlarmChange | None:
+    def update(self, time_ms: int, received_ms: int, scores: Given) -> AlarmChange | None:
         """Take the scores of one grid step."""
         self._time_ms = time_ms
         self._scores.update(time_ms, scores)
@@ -118,7 +118,7 @@ class Alarm:
         self._asked, self.ruled = self.ruled, level
         return self._settle(received_ms, ())
 
-    def _settle(self, received_ms: int, scores: tuple[Score, ...]) -> AlarmChange | None:
+    def _settle(self, received_ms: int, scores: Given) -> AlarmChange | None:
         scored = 0 if MODELS in self.shelved else self._scores.level
         wanted = max(scored, self.ruled)
         if wanted == self.level:
@@ -212,9 +212,7 @@ class Alarm:
         """Tell what was found out about the instruments; the level is as it was."""
         return self._event(received_ms, "quality", what)
 
-    def _change(
-        self, received_ms: int, level: int, reason: str, scores: tuple[Score, ...]
-    ) -> AlarmChange:
+    def _change(self, received_ms: int, level: int, reason: str, scores: Given) -> AlarmChange:
         previous, self.level = self.level, level
         if level > previous or not level:
             self.acknowledged_by = ""  # what was seen was less than this
@@ -227,9 +225,8 @@ class Alarm:
         return self._made(received_ms, kind, reason, (), self.level, level)
 
     def _made(
-        self, received_ms: int, kind: str, reason: str, scores: tuple[Score, ...],
-        previous: int, level: int,
-    ) -> AlarmChange:  # fmt: skip
+        self, received_ms: int, kind: str, reason: str, scores: Given, previous: int, level: int
+    ) -> AlarmChange:
         self._count += 1
         time_ms = self._time_ms or received_ms  # before any reading: when it was found out
         return AlarmChange(
@@ -242,7 +239,7 @@ class Alarm:
             no_data=self.no_data,
             silent=self.silent,
             reason=reason,
-            evidence=scores,
+            evidence=tuple(scores),
             bundle=self._bundle,
             maintenance=self.maintenance,
             kind=kind,

@@ -8,23 +8,29 @@ whitened projection whose squares are T2, split likewise (Alcala & Qin 2009).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.score import Score
+from edge.score import Head, Scores
 
 if TYPE_CHECKING:
+    from edge.evidence import Floats
     from edge.features import Singles
     from edge.manifest import DetectorSpec, FeatureSpec
     from edge.runtime import Model
+    from edge.score import Blame, Score
 
 MOST_BLAMED = 4
 """Channels named in the evidence of a score that is over its threshold."""
 
 
+_NAN = float("nan")
+
+
 class Detector:
-    """Streaming detector of one station; ``score_one`` gives None while the window fills."""
+    """Streaming detector of one station; gives nothing while the window fills."""
 
     def __init__(
         self, spec: DetectorSpec, features: FeatureSpec, channels: tuple[str, ...], model: Model
@@ -34,25 +40,19 @@ class Detector:
         self._channels = channels
         self._size = len(features.terms)
         window, width = spec.window_steps, self._size
-        weights = channel_weights(features, channels, spec.channel_scale, window, spec.parts)
+        self._weights = _weights(spec, features, channels)
         if spec.hidden:
             width = spec.parts * len(channels)
-        # A column for each value of y: the error of a channel is then one product a part.
-        steps = 1 if spec.hidden else window
-        self._weights = [
-            np.ascontiguousarray(
-                np.tile(w * (window if spec.hidden else 1), (steps, 1)).T, dtype=np.float64
-            )
-            for w in weights
-        ]
-        self._flat_size = steps * self._size
+        self._flat_size = (1 if spec.hidden else window) * self._size
         # Sums in double: in which order a machine adds must not show in what is published.
-        self._error = np.zeros(self._flat_size, dtype=np.float64)
+        self._error = _scratch(self._flat_size)
         # Twice the window: writing each row twice keeps the window one contiguous view.
         self._ring = np.zeros((2 * window, width), dtype=np.float32)
-        spans = [self._ring[i + 1 : i + 1 + window] for i in range(window)]
-        self._views = [span.reshape(1, window, width) for span in spans]
-        self._flat = [view.reshape(-1) for view in self._views]
+        self._flat_ring = self._ring.reshape(-1)
+        self._shape = (1, window, width)
+        self.errors: list[float] = []
+        """Of each channel, part after part, at the last step that had a score."""
+        self.head = Head(spec.name, "", spec.threshold, "1", spec.armed, self.blame)
         self.reset()
 
     def reset(self) -> None:
@@ -63,31 +63,40 @@ class Detector:
         )
 
     def score_one(self, x: Singles | None) -> Score | None:
-        """Take the features of one step."""
+        """As `push`, spelt out; None while the window fills."""
+        return next(iter(Scores((self.head,), [self.push(x)], (self.errors,))), None)
+
+    def push(self, x: Singles | None) -> float:
+        """Take the features of one step: the score, NaN while the window fills."""
         if x is None:
             self.reset()
-            return None
+            return _NAN
         place, window = self._place, self._spec.window_steps
         by_channel = self._step(x, place) if self._spec.hidden else self._whole(x, place)
-        self._place = (place + 1) % window
+        self._place = place + 1 if place + 1 < window else 0
         self._filled += 1
         if by_channel is None:
-            return None
+            return _NAN
         total = sum(by_channel)
         if total - total != 0.0:  # nonsense is not calm: no score, and silence alarms
             self.reset()
-            return None
-        return self._score(by_channel)
+            return _NAN
+        self.errors = by_channel
+        if self._spec.pooling == "max":
+            return max(by_channel)
+        return max(sum(part) for part in self._parts(by_channel))
 
     def _whole(self, x: Singles, place: int) -> list[float] | None:
         """Reconstruct the window that ends with this step."""
-        window = self._spec.window_steps
-        self._ring[place] = x
-        self._ring[place + window] = x
+        window, ring = self._spec.window_steps, self._ring
+        ring[place] = x
+        ring[place + window] = x
         if self._filled + 1 < window:
             return None
-        y, _ = self._model.step(self._views[place])
-        return self._errors(self._flat[place], y.ravel())
+        begin = (place + 1) * self._size
+        flat = self._flat_ring[begin : begin + self._flat_size]
+        y, _ = self._model.step(flat.reshape(self._shape))
+        return self._errors(flat, y.ravel())
 
     def _step(self, x: Singles, place: int) -> list[float] | None:
         """Reconstruct this step; its errors join those of the window."""
@@ -98,7 +107,8 @@ class Detector:
         self._ring[place + window] = now
         if self._filled + 1 < window:
             return None
-        mean: list[float] = self._views[place][0].mean(axis=0, dtype=np.float64).tolist()
+        view = self._ring[place + 1 : place + 1 + window]
+        mean: list[float] = view.mean(axis=0, dtype=np.float64).tolist()
         return mean
 
     def _errors(self, x: Singles, y: Singles) -> list[float]:
@@ -112,30 +122,33 @@ class Detector:
             found += self._weights[1].dot(error).tolist()
         return found
 
-    def _score(self, by_channel: list[float]) -> Score:
-        """Pool the channels: the worst of them, or the sum of the worse part."""
-        spec, count = self._spec, len(self._channels)
+    def _parts(self, by_channel: list[float]) -> list[list[float]]:
+        count = len(self._channels)
+        return [by_channel[i : i + count] for i in range(0, len(by_channel), count)]
+
+    def blame(self, value: float, by_channel: list[float]) -> Blame:
+        """Give the channel to blame for a score, and where it is over its threshold their shares.
+
+        The channels are pooled: the worst of them, or the sum of the worse part.
+        """
+        spec, channels = self._spec, self._channels
         if spec.pooling == "max":
-            value = max(by_channel)
             place = by_channel.index(value)
+            start = place - place % len(channels)
+            worst, blamed = channels[place - start], by_channel[start : start + len(channels)]
             if value < spec.threshold:
-                worst = self._channels[place % count]
-                return Score(spec.name, worst, value, spec.threshold, "1", spec.armed)
-            start = place - place % count
-            blamed = by_channel[start : start + count]
+                return worst, ()
         else:
-            parts = [by_channel[i : i + count] for i in range(0, len(by_channel), count)]
-            value, blamed = max((sum(part), part) for part in parts)
-        worst = self._channels[blamed.index(max(blamed))]
+            _, blamed = max((sum(part), part) for part in self._parts(by_channel))
+        worst = channels[blamed.index(max(blamed))]
         if value < spec.threshold:
-            return Score(spec.name, worst, value, spec.threshold, "1", spec.armed)
+            return worst, ()
         total = sum(blamed) or 1.0
         shares = sorted(
-            ((name, v / total) for name, v in zip(self._channels, blamed, strict=True)),
+            ((name, v / total) for name, v in zip(channels, blamed, strict=True)),
             key=lambda row: -row[1],
         )
-        why = tuple(shares[:MOST_BLAMED])
-        return Score(spec.name, worst, value, spec.threshold, "1", spec.armed, why)
+        return worst, tuple(shares[:MOST_BLAMED])
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -154,6 +167,32 @@ class Detector:
         if self._spec.hidden:
             hidden = np.array(state["state"], dtype=np.float32)
             self._state = hidden.reshape(1, self._spec.hidden)
+
+
+@lru_cache(maxsize=64)
+def _scratch(size: int) -> Floats:
+    """Return an array that holds nothing between two steps: one for all stations of a thread.
+
+    Detectors are for one thread, as the models they step.
+    """
+    return np.zeros(size, dtype=np.float64)
+
+
+@lru_cache(maxsize=64)
+def _weights(
+    spec: DetectorSpec, features: FeatureSpec, channels: tuple[str, ...]
+) -> tuple[Floats, ...]:
+    """Return a column for each value of y: the error of a channel is then one product a part.
+
+    The same arrays for all stations of one bundle.
+    """
+    window = spec.window_steps
+    found = channel_weights(features, channels, spec.channel_scale, window, spec.parts)
+    steps, share = (1, window) if spec.hidden else (window, 1)
+    made = [np.ascontiguousarray(np.tile(w * share, (steps, 1)).T, dtype=np.float64) for w in found]
+    for each in made:
+        each.flags.writeable = False
+    return tuple(made)
 
 
 def channel_weights(

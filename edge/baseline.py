@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from edge.conformal import Conformal, gap_steps
 from edge.naive import Naive
 from edge.residual import Residual
-from edge.score import NONE_YET, Forecasts, Score
+from edge.score import NONE_YET, Forecasts, Head, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.manifest import ForecasterSpec
+    from edge.score import Score
 
 
 class Baseline:
@@ -37,6 +38,11 @@ class Baseline:
             (0.0,) * len(spec.margin), spec.adapt_rate, gap_steps(step_ms),
         )  # fmt: skip
         self._residual = Residual((0.0,) * len(spec.targets), spec.residual_time_constant_steps)
+        limits = tuple(zip(spec.targets, base.threshold, strict=True))
+        self._judged = [i for i, (_, limit) in enumerate(limits) if limit]
+        self.heads = tuple(
+            Head("baseline", target, limit, "1", armed=True) for target, limit in limits if limit
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -47,7 +53,11 @@ class Baseline:
         self._rows: tuple[list[float], ...] | None = None
 
     def score_one(self, values: Sequence[float]) -> tuple[Score, ...]:
-        """Take the targets' values of one step."""
+        """As `push`, spelt out."""
+        return tuple(Scores(self.heads, self.push(values)))
+
+    def push(self, values: Sequence[float]) -> list[float]:
+        """Take the targets' values of one step: a number a head."""
         self._residual.judge(values)
         flat = self._naive.push(values)
         rows = tuple(
@@ -60,20 +70,14 @@ class Baseline:
         if total == total:
             self._rows = rows
             self._conformal.push(values, rows)
-        limits = self._spec.baseline.threshold
-        return tuple(
-            Score("baseline", target, value, limit, "1", True)
-            for target, value, limit in zip(
-                self._spec.targets, self._residual.values, limits, strict=True
-            )
-            if limit
-        )
+        of = self._residual.values
+        return [of[i] for i in self._judged]
 
     def forecasts(self) -> Forecasts:
         """Return the latest forecasts, one a target and horizon; empty while not known."""
         if self._rows is None:
             return NONE_YET
-        margins = tuple(self._conformal.margins)
+        margins = self._conformal.margins
         return Forecasts(self._keys, self._spec.quantiles, self._rows, margins, "baseline")
 
     def snapshot(self) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from edge.quality import LATEST_MS, TimeRules
 from edge.runtime import RUNTIMES
 from edge.trust import ANY_SIGNER
 from firmware_bridge.drivers.tw1 import Tw1Driver
+from firmware_bridge.framing import VERSION, Frame, encode
+from firmware_bridge.messages import DATA
 from firmware_bridge.reading import Channel, Quantity, Unit
 from firmware_bridge.sim_node import SimulatedNode, describe
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge.manifest import Manifest
+    from firmware_bridge.layout import Layout
 
 ANY_RUNTIME = RuntimeConfig(tuple(RUNTIMES), "auto")
 EPOCH_MS = 1_700_000_000_000
@@ -105,25 +108,27 @@ class Stream:
         channels = [
             Channel(name, Quantity.OTHER, Unit.RAW, -spread, spread, 1000) for name in names
         ]
-        self._node = SimulatedNode(describe(channels))
         self.driver = Tw1Driver(port, clock="node", epoch_ms=EPOCH_MS)
         self.driver.opened(EPOCH_MS)
-        self._interview()
-        self._t_us = 0
+        # The node itself, with the samples that it keeps, is none of the gateway's memory.
+        self._layout, self._boot = self._interview(SimulatedNode(describe(channels)))
+        self._index = 0
 
-    def _interview(self) -> None:
+    def _interview(self, node: SimulatedNode) -> tuple[Layout, int]:
         now_ms = EPOCH_MS
         while self.driver.layout is None:
             now_ms += 1000
-            answer = self._node.receive(self.driver.write_next(now_ms))
+            answer = node.receive(self.driver.write_next(now_ms))
             self.driver.receive(answer, now_ms)
+        return node.layout, node.boot
 
     def frame(self) -> bytes:
         """Give the next frame: a grid step further, so that every reading runs every model."""
         row = self._mean + 0.2 * self._sd * self._random.standard_normal(len(self._mean))
-        frame = self._node.sample([float(v) for v in row], self._t_us)[0]
-        self._t_us += self._step_us
-        return frame
+        t_us = self._index * self._step_us
+        payload = self._layout.pack(self._index, t_us, [float(v) for v in row])
+        self._index += 1
+        return encode(Frame(VERSION, 0, DATA, self._index % 65_536, self._boot, payload))
 
     def frames(self, count: int) -> Iterator[bytes]:
         """Give the next frames."""

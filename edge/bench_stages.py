@@ -43,15 +43,26 @@ class StageTime:
         return self.spread.p50_us
 
 
+Streams = list[Stream]
+
+
+def make_streams(bundle: Bundle, seed: int, stations: int) -> Streams:
+    """Make the nodes, and their drivers, of so many stations."""
+    names = station_names(stations)
+    return [Stream(bundle.manifest, seed + i, name) for i, name in enumerate(names)]
+
+
 class Feed:
     """A warmed-up pipeline, and the nodes that feed it: ``take`` is what one times.
 
     ``idle`` counts readings, after the warm-up, that led to no scores: their times say nothing.
     """
 
-    def __init__(self, bundle: Bundle, seed: int = 0, stations: int = 1) -> None:
+    def __init__(
+        self, bundle: Bundle, seed: int = 0, stations: int = 1, streams: Streams | None = None
+    ) -> None:
         names = station_names(stations)
-        self._streams = [Stream(bundle.manifest, seed + i, n) for i, n in enumerate(names)]
+        self._streams = make_streams(bundle, seed, stations) if streams is None else streams
         config = bench_config(bundle.manifest, stations)
         self._pipeline = Pipeline(config, dict.fromkeys(names, bundle))
         self._now_ms = EPOCH_MS
@@ -145,11 +156,11 @@ def _wrap(pipeline: Pipeline, stream: Stream, now: dict[str, float]) -> None:
     _put(stream.driver, "receive", "decode", now)
     _put(watch, "observe", "grid", now)
     _put(watch.features, "push", "features", now)
-    _put(watch.kinematics, "score_one", "kinematics", now)
-    _put(watch.forecaster, "score_one", "gru", now)
+    _put(watch.kinematics, "push", "kinematics", now)
+    _put(watch.forecaster, "push", "gru", now)
     _put(watch.forecaster, "forecasts", "gru", now)
     for detector in watch.detectors:
-        _put(detector, "score_one", "detectors", now)
+        _put(detector, "push", "detectors", now)
     _put(station.alarm, "update", "alarm", now)
     _put(station.quality, "apply", "quality", now)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge.bench_method import frozen, resident_mb
 from edge.bench_spread import Spread, spread
-from edge.bench_stages import Feed
+from edge.bench_stages import Feed, make_streams
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -22,7 +22,7 @@ class Stations:
     """So many stations that are all due at once; ``sweep`` is us from the first to the last.
 
     ``core_share_1hz``: of one core, at one reading a second and station. ``mb_a_station`` is what
-    the process has grown by, about: pipeline, nodes and drivers.
+    the pipeline has made the process grow by, about; the simulated nodes were there before.
     """
 
     stations: int
@@ -35,8 +35,9 @@ class Stations:
 
 def time_stations(bundle: Bundle, stations: int, count: int) -> Stations:
     """Time sweeps over so many stations, about ``count`` readings in all."""
+    streams = make_streams(bundle, 0, stations)
     before_mb = resident_mb()
-    feed = Feed(bundle, stations=stations)
+    feed = Feed(bundle, stations=stations, streams=streams)
     times: list[float] = []
     with frozen():
         for _ in range(max(MIN_SWEEPS, count // stations)):

@@ -44,11 +44,11 @@ class Conformal:
         self._rows = [(i, h) for i in range(targets) for h in horizons]
         self._scale = scale
         self._rate = rate
-        self.margins: list[tuple[float, ...]] = [
+        self.margins: tuple[tuple[float, ...], ...] = tuple(
             tuple(v * scale[i] for v in margin[i * pairs : (i + 1) * pairs])
             for i in range(len(scale))
-        ]
-        """In the targets' units; a row is replaced, never changed."""
+        )
+        """In the targets' units; replaced, never changed."""
         self._count = 0
         self.reset()
 
@@ -91,7 +91,7 @@ class Conformal:
             # Never narrower than a point, else a calm year would have to be unlearned first.
             least = -0.5 * (q[-1 - p] - q[p])
             margins[p] = min(max(moved, least), _MOST * scale)
-        self.margins[i] = tuple(margins)
+        self.margins = (*self.margins[:i], tuple(margins), *self.margins[i + 1 :])
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -101,7 +101,7 @@ class Conformal:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same model."""
-        self.margins = [tuple(float(v) for v in row) for row in state["margins"]]
+        self.margins = tuple(tuple(float(v) for v in row) for row in state["margins"])
         self._held = [
             None if h is None else (float(h[0]), [float(v) for v in h[1]]) for h in state["held"]
         ]
@@ -124,8 +124,11 @@ def widened(row: Sequence[float], margins: Sequence[float]) -> tuple[float, ...]
     negative margin stops at the median.
     """
     q = sorted(row)
+    if not margins:
+        return tuple(q)
     middle = q[len(q) // 2]
     for p, margin in enumerate(margins):
         q[p] = min(q[p] - margin, middle)
         q[-1 - p] = max(q[-1 - p] + margin, middle)
-    return tuple(sorted(q))
+    q.sort()
+    return tuple(q)

@@ -99,7 +99,7 @@ class Decider:
         return Series("value", 0, self.channels, units, self._values)
 
     def step(
-        self, time_ms: int, values: Sequence[float], scores: Sequence[Score], level: int,
+        self, time_ms: int, values: Sequence[float], scores: Iterable[Score], level: int,
         *, reset: bool,
     ) -> int:  # fmt: skip
         """Take one grid step; ``level`` stands now. Give the level that the rules ask for."""
@@ -183,7 +183,7 @@ class _ModelSeries:
             for i, name in enumerate(names):
                 self._places[name if kind == "detector" else kind, name] = series, i
 
-    def take(self, scores: Sequence[Score]) -> None:
+    def take(self, scores: Iterable[Score]) -> None:
         """Renew the ratios; what gave no score is not known."""
         for series in self.series:
             series.values.fill(np.nan)

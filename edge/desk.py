@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.batch import Batch
 from edge.health import Accounts, Latency, account_values, health_values, signature_values
+from edge.intake import POLL_MS, QUIET_MS
 from edge.message import HEALTH, Message, alarm_messages, to_json
 from edge.metrics import Metrics
 from edge.outbox_alarm import outbox_alarms
@@ -16,6 +17,7 @@ from edge.publish import PUBLISHED, Publisher
 from edge.relay import Relay
 from edge.second_path import STATE as SECOND
 from edge.second_path import SecondPath
+from edge.spool_records import stamp
 from edge.state_pieces import cut, join
 from edge.station import UNUSABLE
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from edge.alarm import AlarmChange
+    from edge.bundle_taken import Taken
     from edge.bundles import Opened
     from edge.config import Config
     from edge.outbox import Outbox
@@ -49,14 +52,15 @@ class Desk:
         self._started_s = time.monotonic()
         self.outbox = outbox
         self._carried_rows = outbox.rows
+        self._spool = outbox.spool
         self._forgotten = self._restore()
         self._signatures = {name: signature_values(found) for name, found in opened.items()}
-        watched = {n: None if isinstance(b, str) else b.manifest.label for n, b in opened.items()}
-        self.relay = Relay(config.mqtt, config.folder, config.name, outbox, watched)
+        self.relay = Relay(config.mqtt, config.folder, config.name, outbox, _labels(opened))
         self.batch = Batch(self._prefix, config.name)
         self.publisher = Publisher(config, self._prefix, outbox.load_state(PUBLISHED))
         self.second = SecondPath(config, outbox.load_state(SECOND), time.time_ns() // 1_000_000)
         self.metrics = Metrics(config.metrics, config.folder)
+        self._stamps = {name: stamp(s.channels) for name, s in pipeline.stations.items()}
         self.accounts = Accounts()
         self.latency = Latency()
         self.alarms = 0
@@ -75,8 +79,16 @@ class Desk:
             log.warning("restore: %s", note)
         return notes
 
+    def renew(self, taken: Taken) -> None:
+        """Take that other bundles watch, in another pipeline; what was gathered is of the old."""
+        self.flush(taken.now_ms)
+        self._config, self._pipeline = taken.config, taken.pipeline
+        self._signatures = {name: signature_values(b) for name, b in taken.opened.items()}
+        self.relay.renew(_labels(taken.opened))
+
     def start(self, now_ms: int) -> None:
         """Begin to connect, and say what this gateway has."""
+        self._take_over(now_ms)
         self.relay.start()
         self.put(self.publisher.birth(self._pipeline.stations, now_ms), self.state())
         self.commit(  # rules that warm up anew see nothing for days: the room must know
@@ -84,6 +96,22 @@ class Desk:
             for name, _, words in (note.partition(": ") for note in self._forgotten)
             if name in self._pipeline.stations
         )
+
+    def _take_over(self, now_ms: int) -> None:
+        """Go on with the rows over which an earlier run was killed."""
+        left = self.outbox.spool.take_left()
+        for row in left.rows:
+            known = self._pipeline.stations.get(row[0])
+            if known is not None and row[-1] == stamp(known.channels):
+                self.batch.add_row(*row[:-1])
+        self._carried_rows += self.batch.held
+        if left.rows or left.messages:
+            log.warning("taken over from a run that was killed: %d messages, %d of %d rows: those "
+                        "of channels as they are configured now",
+                        len(left.messages), self.batch.held, len(left.rows))  # fmt: skip
+        self.flush(now_ms)
+        self.outbox.flush()
+        self._spool.begin()
 
     def take(self, outcome: Outcome, source: str, received_ms: int) -> None:
         """Take what became of one reading: commit what changed, gather the rest."""
@@ -95,7 +123,8 @@ class Desk:
             self.accounts.reject(outcome.reason)
             log.debug("%s: %s", source, outcome.reason)
         else:
-            self.batch.add(outcome)
+            stamps = self._stamps
+            self._spool.gathered([(*row, stamps[row[0]]) for row in self.batch.add(outcome)])
             self.publisher.add(outcome, received_ms)
         if outcome.changes:
             self.commit(outcome.changes, (outcome,))
@@ -129,13 +158,18 @@ class Desk:
         if not self.batch.empty:
             gathered = self.batch.flush(self._pipeline.stations, now_ms)
             self.put([*gathered, *self.publisher.flush(now_ms)])
+            self._spool.rows_out()
 
     def gather_ms(self, every_ms: int) -> int:
         """Say how long rows are gathered now, if ``every_ms`` is asked for."""
         return every_ms if self.relay.connected else max(every_ms, AWAY_GATHER_MS)
 
     def put(self, messages: list[Message], state: dict[str, bytes] | None = None) -> bool:
-        """Store messages and state; whether the disk took all."""
+        """Store messages and state; whether the disk took all.
+
+        What was gathered so far outlives a kill meanwhile: the row that raised an alarm, too.
+        """
+        self._spool.commit()
         if not (messages or state) or self.outbox.put(messages, state):
             return True
         log.error("disk: %s", self.outbox.notes[-1] if self.outbox.notes else "full")
@@ -172,26 +206,38 @@ class Desk:
             "alarms": self.alarms,
         }
 
+    @property
+    def _hold_ms(self) -> int:
+        return HOLD_MS if self.relay.connected else AWAY_HOLD_MS
+
+    def wait_ms(self) -> float:
+        """Say how long the loop may sleep for all that leaves here."""
+        restless = self.relay.restless or self.second.is_configured
+        return min(POLL_MS if restless else QUIET_MS, self.outbox.wait_ms(self._hold_ms))
+
     def turn(self, now_ms: int, more: More) -> None:
         """Let go out what may, and tell the log."""
         told = outbox_alarms(self.outbox, self._prefix, self._config.name, now_ms)
         self.put(told)
-        self.outbox.settle(HOLD_MS if self.relay.connected else AWAY_HOLD_MS)
-        self.relay.pump()
+        self._spool.commit()  # what is on the air must not come from here once more
+        self.relay.pump()  # first: what is acknowledged by now need not be written
+        self.outbox.settle(self._hold_ms)
+        self._spool.commit()
         if self.second.look(now_ms, self.relay.connected):
             self.put([], self.second.state())
         self.metrics.look(now_ms, lambda: self.health(now_ms, more).payload)
         self._report()
 
     def _report(self) -> None:
-        told = (self.relay.log, logging.INFO), (self.outbox.notes, logging.ERROR)
-        more = ((lines, logging.WARNING) for lines in (
-            self.publisher.notes, self.second.log, self.metrics.log,
-        ))  # fmt: skip
-        for lines, urgency in (*told, *more):
-            for line in lines:
-                log.log(urgency, "%s", line)
-            lines.clear()
+        for lines, urgency in (
+            (self.relay.log, logging.INFO), (self.outbox.notes, logging.ERROR),
+            (self.publisher.notes, logging.WARNING), (self.second.log, logging.WARNING),
+            (self.metrics.log, logging.WARNING),
+        ):  # fmt: skip
+            if lines:
+                for line in lines:
+                    log.log(urgency, "%s", line)
+                lines.clear()
 
     def close(self, now_ms: int, more: More) -> None:
         """Send what still goes, store the rest, leave."""
@@ -202,3 +248,7 @@ class Desk:
         self._report()
         for each in (self.second, self.metrics, self.outbox):
             each.close()
+
+
+def _labels(opened: Mapping[str, Opened]) -> dict[str, str | None]:
+    return {n: None if isinstance(b, str) else b.manifest.label for n, b in opened.items()}

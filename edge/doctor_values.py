@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edge import calibration as cal
+from edge.calibrator import Calibrator
 from edge.doctor_diagnosis import FAULT, OK, WARN, Diagnosis, count_text
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _wrong(channel: ChannelConfig) -> Iterator[str]:
 
 def _is_thermistor(stage: cal.SteinhartHart) -> bool:
     plan = cal.ChannelPlan("t", "t", (stage,), *_FIELD_C)
-    calibrator = cal.Calibrator("", (plan,), ("t",), cal.Board(0), frozenset())
+    calibrator = Calibrator("", (plan,), ("t",), cal.Board(0), frozenset())
     return any(not math.isnan(calibrator.apply((ohm,), 0)[0]) for ohm in _OHMS)
 
 

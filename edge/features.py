@@ -6,6 +6,7 @@ Plain floats, not arrays: for the ten or thirty features of a station that is th
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
 
 Singles = npt.NDArray[np.float32]
 _NAN = float("nan")
+_KINDS = ("level", "difference", "deviation", "decayed_sum", "age", "missing")
+
+
+_Term = tuple[int, int, float, float, float]
+"""(place, channel, rate, mean, 1 / sd)"""
+
+
+@lru_cache(maxsize=64)
+def _by_kind(spec: FeatureSpec, channels: tuple[str, ...]) -> tuple[tuple[_Term, ...], ...]:
+    """Return the terms of one kind after the other: a branch at each would cost more than it.
+
+    The same objects for all stations of one bundle.
+    """
+    rows = [
+        (t.transform, (i, channels.index(t.channel), 1.0 / t.time_constant_steps, mean, 1.0 / sd))
+        for i, (t, mean, sd) in enumerate(zip(spec.terms, spec.mean, spec.sd, strict=True))
+    ]
+    return tuple(tuple(row for transform, row in rows if transform == kind) for kind in _KINDS)
 
 
 class Features:
@@ -38,26 +57,22 @@ class Features:
         self._n = len(channels)
         self._hold = spec.max_hold_steps
         self._clip = spec.clip
-        self._terms = tuple(
-            (t.transform, channels.index(t.channel), 1.0 / t.time_constant_steps)
-            for t in spec.terms
-        )
-        self._scaling = tuple((mean, 1.0 / sd) for mean, sd in zip(spec.mean, spec.sd, strict=True))
+        self.size = len(spec.terms)
+        """Number of features."""
+        (
+            self._levels, self._differences, self._deviations,
+            self._sums, self._ages, self._missing,
+        ) = _by_kind(spec, channels)  # fmt: skip
         self.saturated = 0
         """Values beyond +-clip so far."""
         self.reset()
-
-    @property
-    def size(self) -> int:
-        """Number of features."""
-        return len(self._terms)
 
     def reset(self) -> None:
         """Forget the past: the next push starts anew. The saturation count is kept."""
         self._held = [_NAN] * self._n
         self._previous = [0.0] * self._n
         self._silent = [0] * self._n
-        self._memory = [0.0] * len(self._terms)
+        self._memory = [0.0] * self.size
         self._started = False
 
     def push(self, values: Sequence[float]) -> Singles | None:
@@ -70,11 +85,13 @@ class Features:
             self._hold_missing(values)
         if not self._started and not self._start():
             return None
-        raw = self._raw(values)
+        scaled = self._scaled(values)
         self._previous = self._held
-        if max(self._silent) > self._hold:
+        if whole != whole and max(self._silent) > self._hold:
             return None
-        return self._scale(raw)
+        if max(scaled) > self._clip or min(scaled) < -self._clip:
+            scaled = self._clipped(scaled)
+        return np.array(scaled, dtype=np.float32)
 
     def _hold_missing(self, values: Sequence[float]) -> None:
         held, silent = list(self._held), self._silent
@@ -90,42 +107,38 @@ class Features:
         if any(v != v for v in self._held):
             return False
         self._previous = self._held
-        self._memory = [
-            self._held[channel] if transform == "deviation" else 0.0
-            for transform, channel, _ in self._terms
-        ]
+        self._memory = [0.0] * self.size
+        for i, channel, *_ in self._deviations:
+            self._memory[i] = self._held[channel]
         self._started = True
         return True
 
-    def _raw(self, values: Sequence[float]) -> list[float]:
-        held, previous, memory, raw = self._held, self._previous, self._memory, []
-        for i, (transform, channel, rate) in enumerate(self._terms):
-            if transform == "deviation":
-                offset = held[channel] - memory[i]
-                memory[i] += offset * rate
-                raw.append(offset)
-            elif transform == "level":
-                raw.append(held[channel])
-            elif transform == "difference":
-                raw.append(held[channel] - previous[channel])
-            elif transform == "decayed_sum":
-                fresh = values[channel]
-                total = memory[i] * (1.0 - rate)
-                memory[i] = total + fresh if fresh == fresh else total
-                raw.append(memory[i])
-            elif transform == "age":
-                raw.append(self._silent[channel] * rate)
-            else:
-                raw.append(1.0 if self._silent[channel] else 0.0)
-        return raw
+    def _scaled(self, values: Sequence[float]) -> list[float]:
+        held, previous, memory = self._held, self._previous, self._memory
+        found = [0.0] * len(memory)
+        for i, channel, _, mean, per_sd in self._levels:
+            found[i] = (held[channel] - mean) * per_sd
+        for i, channel, _, mean, per_sd in self._differences:
+            found[i] = (held[channel] - previous[channel] - mean) * per_sd
+        for i, channel, rate, mean, per_sd in self._deviations:
+            offset = held[channel] - memory[i]
+            memory[i] += offset * rate
+            found[i] = (offset - mean) * per_sd
+        for i, channel, rate, mean, per_sd in self._sums:
+            fresh = values[channel]
+            total = memory[i] * (1.0 - rate)
+            memory[i] = total + fresh if fresh == fresh else total
+            found[i] = (memory[i] - mean) * per_sd
+        for i, channel, rate, mean, per_sd in self._ages:
+            found[i] = (self._silent[channel] * rate - mean) * per_sd
+        for i, channel, _, mean, per_sd in self._missing:
+            found[i] = ((1.0 if self._silent[channel] else 0.0) - mean) * per_sd
+        return found
 
-    def _scale(self, raw: list[float]) -> Singles:
+    def _clipped(self, scaled: list[float]) -> list[float]:
         limit = self._clip
-        scaled = [(v - mean) * per_sd for v, (mean, per_sd) in zip(raw, self._scaling, strict=True)]
-        if max(scaled) > limit or min(scaled) < -limit:
-            self.saturated += sum(v > limit or v < -limit for v in scaled)
-            scaled = [min(max(v, -limit), limit) for v in scaled]
-        return np.array(scaled, dtype=np.float32)
+        self.saturated += sum(v > limit or v < -limit for v in scaled)
+        return [min(max(v, -limit), limit) for v in scaled]
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; ``restore`` continues bit for bit."""

@@ -9,20 +9,23 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle_fallback import Armed, arm, revert
+from edge.bundle_fallback import Armed, arm, give_way, revert
+from edge.bundle_starts import Starts, counted
+from edge.bundle_trial import Trials
 from edge.bundles import signed_counters, told
 from edge.config import INDEX
 from edge.counters import keep_counters
 from edge.desk import Desk
 from edge.errors import TalusError
 from edge.health import link_values
-from edge.intake import Intake
+from edge.intake import POLL_MS, QUIET_MS, Intake
 from edge.maintenance import Maintenance
 from edge.order import OrderError, encode_order
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.recorder import Recorder
 from edge.remote import Remote
+from edge.spool import Spool, spool_path
 from edge.wall_clock import WallClock
 from edge.watchdog import Watchdog
 from firmware_bridge.lock import hold
@@ -36,35 +39,43 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("talus")
 
-POLL_MS = 50
-"""The loop turns at least so often: ports reopen, silence is seen, acknowledgements are taken."""
-
 
 class Gateway:
     """One gateway. ``run`` returns when ``stop`` says so."""
 
+    @counted
     def __init__(self, config: Config) -> None:
         self._clock = WallClock()
         if not (lock := hold(config.data_dir)):
             raise TalusError(f"gateway.data_dir: {config.data_dir} is in use by another talus run")
         self._lock = lock
-        outbox = Outbox(config.data_dir, config.outbox_max_bytes, config.outbox_max_days)
+        outbox = Outbox(
+            config.data_dir, config.outbox_max_bytes, config.outbox_max_days,
+            spool=Spool(spool_path(config.data_dir)),
+        )  # fmt: skip
+        self._starts = Starts(config)
+        if self._starts.blamed_armed:
+            config = give_way(config, self._starts.fresh, self._starts.blamed_armed)
         self._armed = arm(config)
         self.config = config = self._armed.config
         opened = self._armed.opened
         self.pipeline = Pipeline(config, opened)
+        self._trials = Trials(config, self.pipeline, self._starts.blamed_trial)
         for urgency, line in told(config, opened):
             log.log(urgency, "%s", line)
-        for note in keep_counters(config.data_dir, signed_counters(opened.values())):
+        served = [bundle for name, bundle in opened.items() if name not in self._starts.fresh]
+        for note in keep_counters(config.data_dir, signed_counters(served)):
             log.error("%s", note)
         self.desk = Desk(config, self.pipeline, outbox, opened)
         self._selector = selectors.DefaultSelector()
+        self._selector.register(self.desk.relay.wake, selectors.EVENT_READ)
         self.intakes = [Intake(port, self._selector) for port in config.ports]
         self._recorder = Recorder(config.data_dir / config.capture if config.capture else None)
         self.maintenance = Maintenance(config.data_dir, {port.name for port in config.ports})
-        self._orders = Remote(config, self.desk.relay, outbox)
+        self._orders = Remote(config, self.desk.relay, outbox, self._trials)
         self._watchdog = Watchdog(self.pipeline.stations.values(), config.data_dir)
         self._due = dict.fromkeys(("telemetry", "health", "snapshot"), 0.0)
+        self._looked_s = 0.0
 
     def now_ms(self) -> int:
         """Return the time of day, ms since 1970; a step of the clock is passed on."""
@@ -82,6 +93,7 @@ class Gateway:
             intake.driver.shift(step_ms)
         self._recorder.clock_set(now_ms, step_ms)
 
+    @counted
     def run(self, stop: Callable[[], bool]) -> None:
         """Serve until ``stop`` is true, then leave in order."""
         self.desk.start(self.now_ms())
@@ -94,6 +106,8 @@ class Gateway:
             while not stop():
                 self.turn()
                 self._watchdog.look(self.intakes, self.desk.outbox, self._words)
+                self._starts.excuse(self._watchdog.stalled)
+            self._starts.stopped()
         finally:
             self._watchdog.stopping()
             self._close()
@@ -112,16 +126,39 @@ class Gateway:
         except OSError as error:
             log.error("%s: %s: the next start will try that bundle again", INDEX, error)
 
+    def _try(self, now_ms: int) -> None:
+        """Tell of trials that have ended, and let what has passed take over."""
+        self._starts.look(self.pipeline.stations.values(), self._armed.opened)
+        for ended in self._trials.look(now_ms):
+            change = self.pipeline.stations[ended.station].alarm.note(now_ms, ended.text)
+            self.desk.commit([replace(change, kind="bundle")])
+            self._orders.tell_trial(ended, now_ms)
+        taken = self._trials.take_over(self._armed.opened, now_ms)
+        if taken is None:
+            return
+        self.config, self.pipeline = taken.config, taken.pipeline
+        self._armed = Armed(taken.config, taken.opened, {})
+        self._starts = Starts(taken.config)
+        for each in (self.desk, self._orders):
+            each.renew(taken)
+        self._watchdog.renew(self.pipeline.stations.values())
+        self.desk.commit(taken.told(now_ms))
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
     def turn(self) -> None:
         """Go round once: read what is there, then do what is due."""
         # Few ports and a short wait: what is not readable now will be in the next turn.
         for key, _ in self._selector.select(self._wait_s()):
-            self._receive(key.data)
+            if key.data is None:
+                self.desk.relay.wake.clear()
+            else:
+                self._receive(key.data)
         now_ms = self.now_ms()
-        self._maintain(now_ms)
-        for order in self._orders.look(now_ms):
-            self._obey(order, now_ms)
-        self._due.update(self._orders.hurried())
+        restless = self._orders.busy or self.desk.relay.restless
+        if time.monotonic() - self._looked_s >= (POLL_MS if restless else QUIET_MS) / 1000:
+            self._look(now_ms)  # not with each of a thousand readings a second
         for intake in self.intakes:
             event = intake.poll(now_ms)
             if event:
@@ -134,9 +171,18 @@ class Gateway:
             if items:
                 self._take_items(intake, items, now_ms)
         self.desk.commit(self.pipeline.tick(now_ms))
+        self._try(now_ms)
         self._keep(now_ms)
         self.desk.turn(now_ms, self._values)
         self.maintenance.tell(self.pipeline.stations, now_ms)  # a file: no alarm waits for it
+
+    def _look(self, now_ms: int) -> None:
+        """Look for what people want."""
+        self._looked_s = time.monotonic()
+        self._maintain(now_ms)
+        for order in self._orders.look(now_ms):
+            self._obey(order, now_ms)
+        self._due.update(self._orders.hurried())
 
     def _keep(self, now_ms: int) -> None:
         """Store what is due."""
@@ -178,9 +224,14 @@ class Gateway:
         self._orders.answer(order, now_ms, done=True, text=said)
 
     def _wait_s(self) -> float:
-        longest_ms = 2 if self.desk.relay.health().on_the_air else POLL_MS
+        """Say how long to sleep: bytes, the relay's thread, or the first thing due end it."""
         now_ms = int(time.time() * 1000)
-        return min((i.wait_ms(now_ms, longest_ms) for i in self.intakes), default=longest_ms) / 1000
+        waits = [i.wait_ms(now_ms) for i in self.intakes]
+        longest_ms = POLL_MS if self._orders.busy else QUIET_MS
+        wait_s = min(longest_ms, self.desk.wait_ms(), *waits) / 1000
+        if not self.desk.batch.empty:
+            wait_s = min(wait_s, self._due["telemetry"] - time.monotonic())
+        return max(0.0, min(wait_s, self._watchdog.wait_s))
 
     def _is_due(self, what: str, every_ms: int) -> bool:
         now_s = time.monotonic()
@@ -229,7 +280,8 @@ class Gateway:
         """Return what the loop has to say in the health message."""
         ports = {i.name: link_values(i.driver.health(), i.state, i.latest_ms) for i in self.intakes}
         state = self._recorder.state
-        return {"ports": ports, "capture": state, "remote": self._orders.values()}
+        remote = self._orders.values() | self._trials.values()
+        return {"ports": ports, "capture": state, "remote": remote}
 
     def _words(self) -> str:
         """Say in a line how things stand, for `systemctl status`."""

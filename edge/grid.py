@@ -6,8 +6,12 @@ lateness allowed. Gaps give empty steps, at most MAX_FILL; beyond, the grid brea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from firmware_bridge.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NAN = float("nan")
 MAX_FILL = 96
@@ -16,7 +20,7 @@ MAX_OPEN = 4
 """Steps held open for late and out-of-order readings."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Observation:
     """One grid step of a station: start of the step (UTC ms), values, NaN for missing.
 
@@ -64,7 +68,7 @@ class Grid:
         self._break = True
         self.late = 0
 
-    def push(self, time_ms: int, values: list[float]) -> list[Observation]:
+    def push(self, time_ms: int, values: Sequence[float]) -> list[Observation]:
         """Take one calibrated reading (channel order of the grid, NaN where it has none)."""
         key = time_ms // self._step_ms
         out: list[Observation] = []
@@ -94,7 +98,7 @@ class Grid:
         self._next, self._newest_ms, self._break = None, 0, True
         return out
 
-    def _add(self, cell: _Cell, values: list[float]) -> None:
+    def _add(self, cell: _Cell, values: Sequence[float]) -> None:
         counts, sums = cell.counts, cell.sums
         if self._only_mean_or_sum and sum(values) == sum(values):  # nothing missing: most often
             cell.counts = [count + 1 for count in counts]

@@ -14,14 +14,15 @@ import numpy as np
 from edge.conformal import Conformal, gap_steps
 from edge.naive import Naive
 from edge.residual import Residual
-from edge.score import NONE_YET, Forecasts, Score
+from edge.score import NONE_YET, Forecasts, Head, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edge.features import Singles
     from edge.manifest import ForecasterSpec
     from edge.runtime import Model
+    from edge.score import Score
 
 
 class Forecaster:
@@ -32,7 +33,6 @@ class Forecaster:
     ) -> None:
         self._spec = spec
         self._model = model
-        self._units = units
         self._count = len(spec.quantiles)
         self._scale = np.repeat(np.array(spec.scale, dtype=np.float32), self._count)
         horizons, targets = len(spec.horizons), len(spec.targets)
@@ -60,7 +60,17 @@ class Forecaster:
             spec.margin[i * outer] * spec.scale[i] if outer else 0.0 for i in self._nearest
         ]
         self._residual = Residual(self._wider, spec.residual_time_constant_steps)
+        self._judged = tuple(bool(limit) for limit in spec.residual_threshold)
+        self.heads = tuple(self._heads(units))
+        self._none = (float("nan"),) * len(self.heads)
         self.reset()
+
+    def _heads(self, units: tuple[str, ...]) -> Iterator[Head]:
+        spec = self._spec
+        for i, target in enumerate(spec.targets):
+            yield Head("forecast", target, spec.rate_reference[i], units[i], spec.armed)
+            if spec.residual_threshold[i]:
+                yield Head("residual", target, spec.residual_threshold[i], "1", spec.armed)
 
     def reset(self) -> None:
         """Forget the past: after a break in time."""
@@ -77,12 +87,16 @@ class Forecaster:
         self._conformal.reset()
 
     def score_one(self, x: Singles | None, targets: Sequence[float]) -> tuple[Score, ...] | None:
-        """Take features and target values of one step; None while warming up."""
+        """As `push`, spelt out; None while warming up."""
+        return tuple(Scores(self.heads, self.push(x, targets))) or None
+
+    def push(self, x: Singles | None, targets: Sequence[float]) -> list[float]:
+        """Take features and target values of one step: a number a head, NaN while warming up."""
         anchors = None if self._anchor is None else self._anchor.push(targets)
         if x is None:
             if self._steps:
                 self._restart()
-            return None
+            return [*self._none]
         self._residual.judge(targets)
         y, state = self._model.step(x.reshape(1, -1), self._state)
         values: list[float] = (y.ravel() * self._scale).tolist()
@@ -90,7 +104,7 @@ class Forecaster:
         if state is None or total - total != 0.0:
             # A model that computes nonsense must not look calm: no score, and silence alarms.
             self._restart()
-            return None
+            return [*self._none]
         self._state = state
         n = self._count
         rows = tuple([values[i : i + n] for i in range(0, len(values), n)])
@@ -102,29 +116,22 @@ class Forecaster:
         self._steps += 1
         self._residual.expect([rows[i] for i in self._nearest])
         if self._steps <= self._spec.warm_up_steps:
-            return None
+            return [*self._none]
         self._conformal.push(targets, rows)
-        return self._scores(rows)
-
-    def _scores(self, rows: tuple[list[float], ...]) -> tuple[Score, ...]:
-        spec, armed = self._spec, self._spec.armed
         found = []
-        for i, target in enumerate(spec.targets):
-            rate = abs(sorted(rows[self._farthest[i]])[self._middle])
-            unit, limit = self._units[i], spec.residual_threshold[i]
-            found.append(Score("forecast", target, rate, spec.rate_reference[i], unit, armed))
-            if limit:
-                value = self._residual.values[i]
-                found.append(Score("residual", target, value, limit, "1", armed))
-        return tuple(found)
+        for far, judged, residual in zip(
+            self._farthest, self._judged, self._residual.values, strict=True
+        ):
+            found.append(abs(sorted(rows[far])[self._middle]))
+            if judged:
+                found.append(residual)
+        return found
 
     def forecasts(self) -> Forecasts:
         """Return the latest forecasts, one a target and horizon; empty while warming up."""
         if self._rows is None or self._steps <= self._spec.warm_up_steps:
             return NONE_YET
-        return Forecasts(
-            self._keys, self._spec.quantiles, self._rows, tuple(self._conformal.margins)
-        )
+        return Forecasts(self._keys, self._spec.quantiles, self._rows, self._conformal.margins)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; ``restore`` continues bit for bit."""

@@ -6,10 +6,7 @@ import selectors
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from firmware_bridge.drivers.gnss import GnssDriver, GnssFormat
 from firmware_bridge.drivers.lines import LineDriver
-from firmware_bridge.drivers.modbus import ModbusDriver, ModbusPlan
-from firmware_bridge.drivers.sdi12 import Sdi12Driver, Sdi12Plan
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.port import Port, PortState
 
@@ -18,6 +15,10 @@ if TYPE_CHECKING:
     from firmware_bridge.reading import Driver, Dropped, Reading
 
 
+POLL_MS = 50
+"""How often is looked after what wakes nobody: a port that is closed, a broker that is away."""
+QUIET_MS = 250
+"""The loop turns at least so often: silence is seen, notes and orders are looked for."""
 GIBBERISH_BYTES = 16_384
 """More without one reading is not the beginning of something: somebody should look."""
 
@@ -26,13 +27,18 @@ def make_driver(port: PortConfig) -> Driver:
     """Return the driver that a port's configuration asks for."""
     if port.lines is not None:
         return LineDriver(port.name, port.lines)
+    if port.plan is None:
+        return Tw1Driver(port.name, clock=port.clock)
+    # The others are loaded where they are asked for: each start would pay for all.
+    from firmware_bridge.drivers.gnss import GnssDriver, GnssFormat
+    from firmware_bridge.drivers.modbus import ModbusDriver, ModbusPlan
+    from firmware_bridge.drivers.sdi12 import Sdi12Driver
+
     if isinstance(port.plan, GnssFormat):
         return GnssDriver(port.name, port.plan)
     if isinstance(port.plan, ModbusPlan):
         return ModbusDriver(port.name, port.plan)
-    if isinstance(port.plan, Sdi12Plan):
-        return Sdi12Driver(port.name, port.plan)
-    return Tw1Driver(port.name, clock=port.clock)
+    return Sdi12Driver(port.name, port.plan)
 
 
 class Intake:
@@ -72,9 +78,12 @@ class Intake:
             self._watch()  # it may have vanished: its number is free for the next port to open
         return items, bool(items or question)
 
-    def wait_ms(self, now_ms: int, longest_ms: int) -> int:
+    def wait_ms(self, now_ms: int) -> int:
         """Say how long the loop may sleep for all that this port cares."""
-        due_ms = self.driver.due_ms(now_ms) if self.port.is_open else None
+        if not self.port.is_open:
+            return QUIET_MS if self.held else POLL_MS
+        longest_ms = POLL_MS if self.port.unwritten else QUIET_MS
+        due_ms = self.driver.due_ms(now_ms)
         return longest_ms if due_ms is None else min(max(0, due_ms - now_ms), longest_ms)
 
     def read(self) -> bytes:

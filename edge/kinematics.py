@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from edge.score import Score
+from edge.score import Head, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.manifest import KinematicsSpec
+    from edge.score import Score
 
 _NAN = float("nan")
 
@@ -20,7 +21,10 @@ class Kinematics:
 
     def __init__(self, spec: KinematicsSpec, units: tuple[str, ...]) -> None:
         self._spec = spec
-        self._units = units
+        self.heads = tuple(
+            Head("velocity", target, limit, unit, armed=True)
+            for target, limit, unit in zip(spec.targets, spec.reference, units, strict=True)
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -29,25 +33,24 @@ class Kinematics:
         self._latest: list[list[float]] = [[] for _ in targets]
         self._medians: list[deque[float]] = [deque(maxlen=length) for _ in targets]
 
-    def score_one(self, values: Sequence[float]) -> tuple[Score, ...]:
-        """Take the target values of one step (NaN missing); a target in warm-up gives nothing."""
+    def push(self, values: Sequence[float]) -> list[float]:
+        """Take the target values of one step (NaN missing): a number a head, NaN in warm-up."""
         found = []
-        spec = self._spec
-        for i, value in enumerate(values):
-            latest = self._latest[i]
+        window = self._spec.window_steps
+        for value, latest, medians in zip(values, self._latest, self._medians, strict=True):
             latest.append(value)
-            if len(latest) < 3:
-                continue
-            medians = self._medians[i]
-            medians.append(_median(latest))
-            del latest[0]
-            if len(medians) <= spec.window_steps:
-                continue
-            moved = abs(medians[-1] - medians[0])
-            if moved == moved:  # not NaN: too much missing at either end
-                target, limit = spec.targets[i], spec.reference[i]
-                found.append(Score("velocity", target, moved, limit, self._units[i], armed=True))
-        return tuple(found)
+            moved = _NAN
+            if len(latest) == 3:
+                medians.append(_median(latest))
+                del latest[0]
+                if len(medians) > window:  # NaN where too much is missing at either end
+                    moved = abs(medians[-1] - medians[0])
+            found.append(moved)
+        return found
+
+    def score_one(self, values: Sequence[float]) -> tuple[Score, ...]:
+        """As `push`, spelt out; a target in warm-up gives nothing."""
+        return tuple(Scores(self.heads, self.push(values)))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -63,6 +66,8 @@ class Kinematics:
             values.extend(_NAN if v is None else v for v in saved)
         for medians, saved in zip(self._medians, state["medians"], strict=True):
             medians.extend(_NAN if v is None else v for v in saved)
+        if any(len(values) > 2 for values in self._latest):
+            raise ValueError("not a state of velocities")
 
 
 def _without_nan(values: Sequence[float]) -> list[float | None]:
@@ -71,8 +76,16 @@ def _without_nan(values: Sequence[float]) -> list[float | None]:
 
 def _median(values: list[float]) -> float:
     a, b, c = values
-    if a == a and b == b and c == c:
-        return max(min(a, b), min(max(a, b), c))
+    if a <= b:  # false too where one is NaN
+        if b <= c:
+            return b
+        if c == c:
+            return max(a, c)
+    elif b < a:
+        if a <= c:
+            return a
+        if c == c:
+            return max(b, c)
     known = sorted(v for v in values if v == v)
     if not known:
         return _NAN

@@ -54,8 +54,11 @@ class Maintenance:
 
     def tell(self, stations: Mapping[str, Station], now_ms: int) -> None:
         """Say which have an alarm raised, at once when it changes."""
-        levels = {name: station.alarm.level for name, station in stations.items()}
-        raised = [f"{name} (level {level})" for name, level in levels.items() if level]
+        raised = [
+            f"{name} (level {station.alarm.level})"
+            for name, station in stations.items()
+            if station.alarm.level
+        ]
         if raised == self._told and not _due(now_ms, self._told_ms, TELL_MS):
             return
         self._told, self._told_ms = raised, now_ms

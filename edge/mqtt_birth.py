@@ -66,6 +66,10 @@ class Birth:
         """Return the message."""
         return to_json(self._about | {"online": online})
 
+    def renew(self, bundles: Mapping[str, str | None]) -> None:
+        """Take what watches each station from now on."""
+        self._about["bundles"] = dict(bundles)
+
     def say(self, link: Link, *, online: bool) -> None:
         """Publish it."""
         self._mid = link.publish(self.topic, self.payload(online=online), retain=True)

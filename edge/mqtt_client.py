@@ -39,6 +39,14 @@ class Client(mqtt.Client):
         """Whether the broker fills this memory with messages that it does not finish."""
         return len(self._in_messages) > MAX_HALF_HEARD
 
+    def push(self) -> bool:
+        """Write what waits for as far as the socket takes it; whether something is left.
+
+        For any thread, one at a time. An error is left to the thread that reads: it meets it too.
+        """
+        self._packet_write()
+        return self.want_write()
+
     def touch(self) -> None:
         """Take it as a sign of life that bytes leave: on a slow link a ping waits behind them."""
         with self._msgtime_mutex:

@@ -23,6 +23,10 @@ class Ear:
         """Messages under other topics, retained ones, and more than anybody takes."""
         self._heard: deque[tuple[str, bytes]] = deque()
 
+    def __bool__(self) -> bool:
+        """Whether something was heard that nobody has taken."""
+        return bool(self._heard)
+
     def subscribe(self, link: Link) -> None:
         """Ask for the topics on a connection that has just been made."""
         for topic in self.topics:

@@ -24,6 +24,7 @@ from edge.errors import TalusError
 from edge.mqtt_client import MAX_PACKET_BYTES, Client, make_client
 from edge.mqtt_reasons import clean, error_words, plain
 from edge.mqtt_tls import certificate_words
+from edge.wake import Wake
 
 if TYPE_CHECKING:
     import queue
@@ -65,6 +66,7 @@ class Link:
         client_id: str,
         broker: Broker,
         events: queue.SimpleQueue[Event],
+        wake: Wake,
         will: tuple[str, bytes] | None = None,
     ) -> None:
         self.broker = broker
@@ -73,6 +75,7 @@ class Link:
         self._folder = folder
         self._client_id = client_id
         self._events = events
+        self._loop = wake
         self._will = will
         self._lost = ""
         self._connected_s = 0.0
@@ -80,9 +83,9 @@ class Link:
         self._flooded = False
         self._looked_s, self._taken = 0.0, 0
         self._client: Client | None = None
-        self._wake_r, self._wake_w = socket.socketpair()
-        self._wake_r.setblocking(False)
-        self._wake_w.setblocking(False)
+        self._wake = Wake()
+        self._at_socket = threading.Lock()
+        """Held by whoever reads or writes: TLS bears no two at once."""
         self._thread = threading.Thread(target=self._live, daemon=True, name=f"mqtt-{broker.host}")
 
     def start(self) -> None:
@@ -108,6 +111,7 @@ class Link:
             words = certificate_words(self.broker, self._folder, error, CONNECT_S / 2) or words
         self._close()
         self._events.put(Event("ended", self, words))
+        self._loop.call()
 
     def _make(self) -> Client:
         """Return a client; files that were renewed in the meantime are read anew."""
@@ -122,7 +126,7 @@ class Link:
         client.on_publish = lambda *a: self._tell("acknowledged", a[2], a[3])
         client.on_message = lambda *a: self._tell("heard", a[2])
         client.on_subscribe = lambda *a: self._tell("subscribed", None, a[3])
-        client.on_socket_register_write = lambda *_: self._wake()  # else publish() writes itself
+        client.on_socket_register_write = lambda *_: None  # else paho writes without the lock
         return client
 
     def _connect(self, client: Client) -> None:
@@ -136,18 +140,19 @@ class Link:
 
     def _turn(self, client: Client, sock: Any) -> None:
         """Wait for the socket and let paho read or write."""
-        ready = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        with self._at_socket:
+            ready = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         writing = [sock] if client.want_write() else []
-        read, write, _ = select.select([sock, self._wake_r], writing, [], 0 if ready else _LOOK_S)
-        if self._wake_r in read:
-            with suppress(OSError):
-                self._wake_r.recv(4096)
-        if sock in read or ready:
-            client.loop_read()
-        if client.socket() is not None and (write or client.want_write()):
-            client.loop_write()
-        self._look(client)
-        client.loop_misc()
+        read, write, _ = select.select([sock, self._wake], writing, [], 0 if ready else _LOOK_S)
+        if self._wake in read:
+            self._wake.clear()
+        with self._at_socket:
+            if sock in read or ready:
+                client.loop_read()
+            if client.socket() is not None and (write or client.want_write()):
+                client.loop_write()
+            self._look(client)
+            client.loop_misc()
         if self._flooded or client.hoards():
             raise ConnectionAbortedError("the broker sends more than anybody asked for")
 
@@ -173,6 +178,8 @@ class Link:
             self._events.put(Event(kind, self, value, reason))
         else:
             self._flooded = True
+        if kind != "acknowledged" or self._loop.hurry:
+            self._loop.call()
 
     def _on_disconnect(self, *args: Any) -> None:
         flags, reason = args[2], args[3]
@@ -190,19 +197,14 @@ class Link:
             return "it broke off"
         return f"it broke off after {stood_s:.0f} s: is there another client {self._client_id!r}?"
 
-    def _wake(self) -> None:
-        with suppress(OSError):  # full: it will wake anyway; closed: there is nobody to wake
-            self._wake_w.send(b"\0")
-
     def _close(self) -> None:
         client = self._client
         if client is not None:
             for sock in (client.socket(), client.cut):
                 if sock is not None:
-                    with suppress(OSError):
+                    with suppress(OSError), self._at_socket:  # its number is soon another file's
                         sock.close()
-        self._wake_r.close()
-        self._wake_w.close()
+        self._wake.close()
 
     def publish(
         self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None = None
@@ -211,20 +213,37 @@ class Link:
 
         Raises ValueError for a topic that is none.
         """
-        if self._client is None:
+        client = self._client
+        if client is None:
             return None
-        info = self._client.publish(topic, payload, 1, retain, properties)
-        return None if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE else info.mid
+        info = client.publish(topic, payload, 1, retain, properties)
+        if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
+            return None
+        self._push(client)
+        return info.mid
+
+    def _push(self, client: Client) -> None:
+        """Write at once, as to wake the other thread takes longer; what is left is for that."""
+        left = True
+        if self._at_socket.acquire(blocking=False):
+            try:
+                left = client.push()
+            finally:
+                self._at_socket.release()
+        if left:
+            self._wake.call()
 
     def subscribe(self, topic: str) -> None:
         """Ask for what is published under a topic."""
         if self._client is not None:
             self._client.subscribe(topic, 1)
+            self._wake.call()
 
     def leave(self) -> None:
         """Say goodbye, behind all that was sent; the broker forgets the will."""
         if self._client is not None:
             self._client.disconnect()
+            self._wake.call()
 
     def cut(self) -> None:
         """End it at once, without a word: the broker publishes the will."""
@@ -233,7 +252,7 @@ class Link:
         if client is not None and client.cut is not None:
             with suppress(OSError):
                 client.cut.shutdown(socket.SHUT_RDWR)
-        self._wake()
+        self._wake.call()
 
     def join(self, wait_s: float) -> bool:
         """Wait for the thread; whether it has ended."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge.mqtt_choice import Choice
 from edge.mqtt_link import CONNECT_S, Event, Link
+from edge.wake import Wake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,8 @@ class Route:
         self._will = will
         self._choice = Choice(len(config.brokers), config.patience_s)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.wake = Wake()
+        """Wakes whoever calls `turn`."""
         self._begun_s = 0.0
         self._cut_s: float | None = None
         self._left_s: float | None = None
@@ -84,7 +87,7 @@ class Route:
         self._begun_s, self._cut_s, self._left_s = now_s, None, None
         broker = self._config.brokers[self._choice.at]
         self.link = Link(
-            self._config, self._folder, self._client_id, broker, self._events, self._will
+            self._config, self._folder, self._client_id, broker, self._events, self.wake, self._will
         )
         self.link.start()
 
@@ -129,7 +132,7 @@ class Route:
             broker = self._config.brokers[self._probe_at]
             name = f"{self._client_id}-probe"
             self._probe_begun_s = now_s
-            self._probe = Link(self._config, self._folder, name, broker, self._events)
+            self._probe = Link(self._config, self._folder, name, broker, self._events, self.wake)
             self._probe.start()
 
     def _probed(self, event: Event, now_s: float) -> None:
@@ -143,6 +146,12 @@ class Route:
         self._probe_begun_s = now_s
         if self._choice.probed(self._probe_at, answered=answered) and self.link is not None:
             self.wanted_back = self._probe_at
+
+    def hurry(self, hurry: bool) -> None:
+        """Say whether acknowledgements, too, are to wake whoever calls `turn`."""
+        self.wake.hurry = hurry
+        if hurry and self._events.qsize():  # they came before that was said
+            self.wake.call()
 
     def leave(self, now_s: float) -> None:
         """Say goodbye to this broker."""

@@ -11,6 +11,7 @@ The same code makes them in training and in the field. All look at the past alon
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ class Naive:
         window_steps: int,
         season_steps: int,
     ) -> None:
-        self._slots = len(kinds)
-        count = len(horizons)
-        rows = [(i // count, horizons[i % count]) for i in range(self._slots)]
+        count, self._width = len(horizons), len(drift)
+        rows = [(i // count, horizons[i % count]) for i in range(len(kinds))]
         # What never changes is filled in once: a station often stands still between the others.
         self._fixed = [
             drift[i] * h if kind == "drift" else 0.0
@@ -61,7 +61,7 @@ class Naive:
 
     def reset(self) -> None:
         """Forget the past."""
-        self._ring: list[list[float]] = []
+        self._ring = array("d")  # a season of ten minutes in lists would be ten times the memory
         self._place = 0
 
     def push(self, values: Sequence[float]) -> list[float]:
@@ -71,14 +71,23 @@ class Naive:
         """
         if not self._moving:
             return self._fixed
-        if len(self._ring) < self._depth:
-            self._ring.append(list(values))
+        ring, width = self._ring, self._width
+        at = self._place * width
+        if at == len(ring):
+            ring.extend(values)
         else:
-            self._ring[self._place] = list(values)
+            for i, value in enumerate(values, at):
+                ring[i] = value
         self._place = (self._place + 1) % self._depth
-        found = list(self._fixed)
+        found = self._fixed.copy()
+        season = self._season
+        begin = (self._place - 1 - season) * width
+        whole = len(ring) > season * width
         for slot, kind, i, horizon, drift in self._moving:
-            if kind == "seasonal":
+            if kind == "seasonal" and horizon < season and whole:
+                rise = ring[begin + horizon * width + i] - ring[begin + i]
+                found[slot] = rise if rise == rise else drift
+            elif kind == "seasonal":
                 found[slot] = self._seasonal(i, horizon, drift)
             elif kind == "last_increment":
                 found[slot] = self._past(0, i) - self._past(horizon, i)
@@ -88,9 +97,9 @@ class Naive:
 
     def _past(self, steps: int, target: int) -> float:
         """Return the value so many steps ago (0: this step)."""
-        if steps >= len(self._ring):
+        if steps * self._width >= len(self._ring):
             return _NAN
-        return self._ring[self._place - 1 - steps][target]
+        return self._ring[(self._place - 1 - steps) * self._width + target]
 
     def _linear(self, i: int) -> float:
         """Return the least-squares slope of the window."""
@@ -99,25 +108,26 @@ class Naive:
 
     def _seasonal(self, i: int, horizon: int, drift: float) -> float:
         """Return the increment of a season ago; repeated where a horizon is longer than it."""
-        season, ring = self._season, self._ring
-        if season >= len(ring):
+        season = self._season
+        if season * self._width >= len(self._ring):
             return drift
-        ago = ring[self._place - 1 - season][i]
-        if horizon < season:
-            found = ring[self._place - 1 - season + horizon][i] - ago
-        else:
-            rounds, rest = divmod(horizon, season)
-            found = self._past(season - rest, i) - ago if rest else 0.0
-            found += rounds * (self._past(0, i) - ago)
+        rounds, rest = divmod(horizon, season)
+        ago = self._past(season, i)
+        found = self._past(season - rest, i) - ago if rest else 0.0
+        found += rounds * (self._past(0, i) - ago)
         return found if found == found else drift
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
-        rows = [[None if v != v else v for v in row] for row in self._ring]
+        known = [None if v != v else v for v in self._ring]
+        rows = [known[i : i + self._width] for i in range(0, len(known), self._width)]
         return {"rows": rows, "place": self._place}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same forecast."""
         rows = state["rows"][: self._depth]
-        self._ring = [[_NAN if v is None else float(v) for v in row] for row in rows]
+        self._ring = array("d", (_NAN if v is None else float(v) for row in rows for v in row))
         self._place = int(state["place"]) % self._depth
+        fits = len(rows) == self._depth or len(rows) == self._place
+        if not fits or len(self._ring) != len(rows) * self._width:
+            raise ValueError("not a state of these forecasts")

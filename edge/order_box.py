@@ -48,9 +48,10 @@ class OrderBox:
         self._looked_ms = now_ms
         found = []
         try:
-            paths = sorted(self._folder.glob("*.order"))[:MAX_AT_ONCE]
+            names = sorted(n for n in os.listdir(self._folder) if n.endswith(".order"))  # noqa: PTH208
         except OSError:
             return []
+        paths = [self._folder / name for name in names[:MAX_AT_ONCE]]
         for path in paths:
             try:
                 with path.open("rb") as file:

@@ -14,19 +14,21 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
-from edge.database import is_broken, is_damage
+from edge.database import is_broken
 from edge.disk_use import DiskUse
 from edge.message import ALARM, TELEMETRY, Message
 from edge.outbox_bounds import Bounds
 from edge.outbox_held import HOLD_MS, Held, Stored
+from edge.outbox_open import first_store, new_store, store
 from edge.outbox_reserve import Reserve
-from edge.outbox_salvage import carried_over, cut_off, put_aside, salvage
-from edge.outbox_store import Store
 from edge.outbox_unsaved import Unsaved
+from edge.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from edge.outbox_store import Store
 
 __all__ = ["Outbox", "Stored"]
 
@@ -37,12 +39,9 @@ class Outbox:
     """The outbox of one gateway, for one thread. Counters are since the program started."""
 
     def __init__(
-        self,
-        folder: Path,
-        max_bytes: int,
-        max_days: int = 30,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+        self, folder: Path, max_bytes: int, max_days: int = 30,
+        clock: Callable[[], float] = time.monotonic, spool: Spool | None = None,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = folder / "outbox.db"
         self._clock = clock
@@ -56,37 +55,31 @@ class Outbox:
         """Readings given up, by reason."""
         self._reserve = Reserve(folder / "reserve", self.note)
         self._unsaved = Unsaved()
-        self._held = Held()
+        self.spool = spool or Spool()
+        self._held = Held(spool)
         self._out: frozenset[int] = frozenset()  # on the air: left alone by the bounds
         self._owed = 0  # readings delivered that no done() has returned yet
-        left = cut_off(self.path)  # by a power cut, while it was read
-        self._store = self._carry_over(left, "cut off") if left else self._open()
+        self._parts = self.path, self.disk, self._reserve
+        self._store = self._opened(*first_store(*self._parts))
         self._base_ms, self._last_id = self._store.newest_ms, self._store.last_id
         self._reserve.refill()
+        self._take_over(self.spool.left.messages)
 
-    def _open(self) -> Store:
-        try:
-            return Store(self.path, self.disk)
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: SQLite's own words
-            if is_damage(error, self.path):
-                return self._begin_anew(error)
-            if not self._reserve.stands:
-                raise
-            self._reserve.give()  # on a full disk SQLite cannot even open
-            return self._open()
+    def _take_over(self, left: list[Stored]) -> None:
+        """Store what an earlier run was killed over, but for what had come to disk."""
+        self._last_id = max((self._last_id, *(stored.id for stored in left)))
+        self._base_ms = max((self._base_ms, *(stored.put_ms for stored in left)))
+        new: list[Stored] = []
+        known = self._try(lambda: new.extend(self._store.without_saved(left)))
+        for stored in new if known else left:
+            self._held.add(stored)
+        self.notes += filter(None, [self.spool.note])
 
-    def _begin_anew(self, error: Exception) -> Store:
-        """Set the damaged file aside, and carry over what can be read of it."""
-        return self._carry_over(put_aside(self.path), str(error))
-
-    def _carry_over(self, aside: Path, why: str) -> Store:
-        self._open().close()
-        saved = salvage(aside, self.path)
-        carried_over(self.path)
-        what = f"a new one begun with the {saved} messages still readable"
-        self.quarantined = f"{self.path}: {why}; set aside as {aside.name}, {what}"
-        self.note(self.quarantined)
-        return self._open()
+    def _opened(self, store: Store, damage: str) -> Store:
+        if damage:
+            self.quarantined = damage
+            self.note(damage)
+        return store
 
     @property
     def dropped_messages(self) -> int:
@@ -160,12 +153,15 @@ class Outbox:
         self._try(lambda: found.append(self._store.has_retained(message.topic)))
         return any(found)
 
+    def wait_ms(self, hold_ms: int) -> float:
+        """Say in how many ms `settle` has something to write down."""
+        return self._held.wait_ms(self._now_ms(), hold_ms)
+
     def settle(self, hold_ms: int = HOLD_MS) -> None:
         """Write down what was held for its time, and keep to the bounds: called at every turn."""
-        now_ms, oldest_ms = self._now_ms(), self._held.oldest_ms
-        if oldest_ms is not None and now_ms - oldest_ms >= hold_ms:
+        if self.wait_ms(hold_ms) == 0:
             self.flush()
-        self._try(lambda: self._bounds.look(self._store, self._out, now_ms))
+        self._try(lambda: self._bounds.look(self._store, self._out, self._now_ms()))
 
     def flush(self) -> bool:
         """Write down what is held; whether the disk took all of it."""
@@ -217,7 +213,8 @@ class Outbox:
             rows = self._store.rows
             self._store.close()
             try:
-                self._store = self._begin_anew(error) if is_broken(error) else self._open()
+                found = new_store(*self._parts, error) if is_broken(error) else store(*self._parts)
+                self._store = self._opened(*found)
             except (sqlite3.Error, OSError) as worse:  # tried again with what comes next
                 self.note(f"{self.path}: {worse}")
                 return
@@ -298,3 +295,4 @@ class Outbox:
         if self._unsaved:
             self._save([], {})
         self._store.close()
+        self.spool.close()

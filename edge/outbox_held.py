@@ -7,6 +7,7 @@ disk before ``put`` returns.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.message import Message
+    from edge.spool import Spool
 
 HOLD_MS = 300
 """What a power cut takes with it, besides the rows that are not yet a message: with the default of
@@ -36,8 +38,9 @@ class Stored:
 class Held:
     """What is in memory alone, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, spool: Spool | None = None) -> None:
         self._items: dict[int, Stored] = {}
+        self._spool = spool
         self.bytes = 0
         self.rows = 0
 
@@ -49,17 +52,18 @@ class Held:
         """Whether it must go to disk before its time."""
         return self.bytes > MAX_HELD_BYTES or len(self._items) > MAX_HELD
 
-    @property
-    def oldest_ms(self) -> int | None:
-        """When the oldest was put, None when there is none."""
+    def wait_ms(self, now_ms: int, hold_ms: int) -> float:
+        """Say in how many ms the oldest has been held for so long."""
         first = next(iter(self._items.values()), None)
-        return None if first is None else first.put_ms
+        return math.inf if first is None else max(0, first.put_ms + hold_ms - now_ms)
 
     def add(self, stored: Stored) -> None:
         """Take one."""
         self._items[stored.id] = stored
         self.bytes += len(stored.message.payload)
         self.rows += stored.message.rows
+        if self._spool is not None:
+            self._spool.message(stored)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Let go of those of these that are here; returns their readings."""
@@ -69,6 +73,8 @@ class Held:
             if found is not None:
                 rows += found.message.rows
                 self.bytes -= len(found.message.payload)
+                if self._spool is not None:
+                    self._spool.gone(each)
         self.rows -= rows
         return rows
 
@@ -88,5 +94,7 @@ class Held:
     def clear(self) -> list[Stored]:
         """Give all of them, and hold none."""
         every = self.all()
+        if self._spool is not None:
+            self._spool.all_gone()
         self._items, self.bytes, self.rows = {}, 0, 0
         return every

@@ -221,6 +221,11 @@ class Store:
             self.bytes += len(payload) - size
             self.rows += made.rows - rows
 
+    def without_saved(self, messages: Iterable[Stored]) -> list[Stored]:
+        """Return those that are not here."""
+        query = "SELECT 1 FROM message WHERE id = ?"
+        return [m for m in messages if self._db.execute(query, (m.id,)).fetchone() is None]
+
     def has_retained(self, topic: str) -> bool:
         """Whether a retained message of this topic waits here."""
         query = "SELECT 1 FROM message WHERE topic = ? AND retain = 1"

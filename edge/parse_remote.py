@@ -1,4 +1,4 @@
-"""The table [remote] of gateway.toml: whose commands over MQTT are obeyed."""
+"""The table [remote] of gateway.toml: whose commands over MQTT are obeyed, and what is tried."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ if TYPE_CHECKING:
 
 MAX_REMOTE_KEYS = 8
 """One a person who may command, or one a shift."""
+TRIAL_H, MAX_TRIAL_H = 24.0, 720.0
+"""A day: what differs by the hour of it has been seen. Rain has not: for that make it longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteConfig:
-    """With neither keys nor ``allow_unsigned`` every command over MQTT is refused."""
+    """With neither keys nor ``allow_unsigned`` every command over MQTT is refused.
+
+    ``trial_ms``: for how long a bundle is tried before it watches, 0: not at all.
+    """
 
     keys: tuple[PublicKey, ...] = ()
     allow_unsigned: bool = False
+    trial_ms: int = round(3_600_000 * TRIAL_H)
 
 
 NO_REMOTE = RemoteConfig()
@@ -43,5 +49,6 @@ def parse_remote(t: Table) -> RemoteConfig:
     if given and allow_unsigned:
         what = "true beside keys would make them worthless: leave one out"
         t.wrong("allow_unsigned_commands", what)
+    trial_h = t.number("trial_h", TRIAL_H, low=0.0, high=MAX_TRIAL_H)
     t.done()
-    return RemoteConfig(tuple(keys), allow_unsigned)
+    return RemoteConfig(tuple(keys), allow_unsigned, round(3_600_000 * trial_h))

@@ -6,14 +6,16 @@ same alarms, live or replayed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge.calibration import Board, full_name, referenced
+from edge.dues import Dues
 from edge.order import OrderError
 from edge.order_apply import carry_out
+from edge.qc_repeat import rows_each
 from edge.quality import TimeGate
 from edge.station import UNUSABLE, Station
+from firmware_bridge.record import record
 
 if TYPE_CHECKING:
     from edge.alarm import AlarmChange
@@ -29,7 +31,7 @@ MAX_ORDERS = 64
 """Orders remembered, so that one that comes twice is done once."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """A calibrated reading of one station, to be published (NaN: missing or rejected)."""
 
@@ -41,7 +43,7 @@ class Row:
     """What is wrong with values of this row, or turned out to have been with earlier ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What became of one reading: refused for ``reason``, or rows to publish and events."""
 
@@ -69,31 +71,36 @@ class Pipeline:
             for name in referenced(channel.plan.stages)
         )
         self.gates = {port.name: TimeGate(port.time) for port in config.ports}
+        kept = rows_each(len(config.stations))
         self.stations = {
-            station.name: Station(station, bundles[station.name], self.board, shared)
+            station.name: Station(station, bundles[station.name], self.board, shared, kept)
             for station in config.stations
         }
+        self._in_order = tuple(self.stations.values())
         self._by_port = {
-            port.name: tuple(s for s in self.stations.values() if port.name in s.ports)
+            port.name: tuple((i, s) for i, s in enumerate(self._in_order) if port.name in s.ports)
             for port in config.ports
         }
         self.maintained: set[str] = set()
         """Ports in maintenance."""
         self._orders: list[str] = []
         self._now_ms = 0
+        self._dues = Dues(len(self._in_order))
+        self._dues.lower_all(0)
 
     def receive(self, reading: Reading) -> Outcome:
         """Take one reading of a port."""
         verdict = self.gates[reading.source].check(reading.time_ms, reading.received_ms)
         stations = self._by_port[reading.source]
         if verdict.reason or not stations:
-            for station in stations:
+            for _, station in stations:
                 station.refuse_time(reading.source, verdict.reason)
             return _REFUSED[verdict.reason or "no_station"]
         rows, scored = [], []
         changes = self.tick(reading.received_ms)
-        for station in stations:
+        for place, station in stations:
             values, new_scored, new_changes = station.receive(reading, rebased=verdict.rebased)
+            self._dues.lower(place, station.due_ms)
             rows.append(Row(station.name, reading.time_ms, reading.sequence, values, station.flags))
             scored += new_scored
             changes += new_changes
@@ -103,9 +110,11 @@ class Pipeline:
         """Look for silence. ``now_ms`` is on the clock of ``received_ms``."""
         self._now_ms = now_ms
         found: list[AlarmChange] = []
-        for station in self.stations.values():
+        for place in self._dues.passed(now_ms):
+            station = self._in_order[place]
             if now_ms > station.due_ms:
                 found += station.tick(now_ms)
+            self._dues.lower(place, station.due_ms)
         if len(found) > 1:  # as if one had looked all the time
             found.sort(key=lambda change: change.received_ms)
         return found
@@ -117,8 +126,9 @@ class Pipeline:
             self.maintained.add(port)
         else:
             self.maintained.discard(port)
-        for station in self._by_port.get(port, ()):
+        for place, station in self._by_port.get(port, ()):
             found.append(station.maintain(port, self.maintained, now_ms))
+            self._dues.lower(place, station.due_ms)
         return found
 
     def order(self, order: Order, now_ms: int) -> list[AlarmChange]:
@@ -140,6 +150,7 @@ class Pipeline:
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set by so much."""
         self._now_ms += delta_ms
+        self._dues.lower_all(0)
         for station in self.stations.values():
             station.shift(delta_ms)
 
@@ -160,6 +171,7 @@ class Pipeline:
         """
         notes = []
         self._now_ms = now_ms
+        self._dues.lower_all(0)
         orders = state.get("orders")
         self._orders = list(map(str, orders)) if isinstance(orders, list) else []
         maintained = state.get("maintained")  # older states have none

@@ -18,7 +18,7 @@ from edge.qc_heat import Heat
 from edge.qc_jump import Jumps
 from edge.qc_ledger import Ledger, when
 from edge.qc_long import LongWay, row_nats
-from edge.qc_repeat import Repeats
+from edge.qc_repeat import ROWS, Repeats
 from edge.qc_row import Judged
 from edge.qc_rows import Rows
 from edge.qc_swap import Swaps
@@ -41,11 +41,16 @@ Judgement = tuple[list[float], tuple[Flagged, ...]]
 class QualityControl:
     """Quality control of one station. ``refused`` is shared with the calibration's rejections."""
 
-    def __init__(self, channels: Sequence[QcChannel], refused: dict[tuple[str, str], int]) -> None:
+    def __init__(
+        self,
+        channels: Sequence[QcChannel],
+        refused: dict[tuple[str, str], int],
+        rows_kept: int = ROWS,
+    ) -> None:
         self.channels = tuple(channels)
         gaps = [c.gap_after_ms for c in channels if c.gap_after_ms == c.gap_after_ms]
         self._rows = Rows(min(gaps, default=math.nan))
-        self._repeats = Repeats()
+        self._repeats = Repeats(rows_kept)
         self.track = Track(channels)
         self.zeros = Zeros(channels)
         self.swaps = Swaps(channels)
@@ -60,7 +65,8 @@ class QualityControl:
             channels, self.track, self.zeros, self.swaps, self.jumps, self.agreement, self.ledger
         )
         n = len(channels)
-        self._spare, self._used = np.zeros((2, n)), np.zeros((2, n))
+        both = np.zeros((2, 2, n))
+        self._spare, self._used = ((each, each[0], each[1]) for each in both)
         self._size = np.zeros((2, n))
         self._cells = 2 * n
         self._nats, self._nats_due = 0.0, 0
@@ -118,21 +124,22 @@ class QualityControl:
         track = self.track
         if self._whole and not (row or flags or self.jumps.troubles or self.zeros.due):
             found = np.array(values)
-            both = self._spare  # two buffers in turn: the last differences are still looked at
-            first = np.subtract(found, track.raw, out=both[0])
-            np.subtract(first, track.step, out=both[1])
+            # Two buffers in turn: the last differences are still looked at.
+            both, first, second = self._spare
+            np.subtract(found, track.raw, out=first)
+            np.subtract(first, track.step, out=second)
             size = np.abs(both, out=self._size)
             if (
                 np.count_nonzero(size <= track.quick) == self._cells
                 and not self.swaps.exchanged
                 and time_ms - self._last_ms <= JITTER * self._rows.interval_ms
             ):
-                since_ms = np.where(first == 0.0, track.since_ms, time_ms)
-                if time_ms < track.look_ms or not track.frozen(time_ms, since_ms).any():
+                moved = first != 0.0
+                if time_ms < track.look_ms or not track.freezing(time_ms, moved):
                     if self._repeats.look(values, self._full_nats(), jumps=False):
                         return self._refuse_row(time_ms, Flag.DUPLICATE)
-                    self._spare, self._used = self._used, both
-                    track.since_ms = since_ms
+                    self._spare, self._used = self._used, self._spare
+                    np.copyto(track.since_ms, time_ms, where=moved)
                     return self._calm(time_ms, values, found, first, size)
         return self._judge(time_ms, values, row, flags)
 

@@ -202,6 +202,11 @@ class Track:
         )
         self.interval = np.where(longer, np.minimum(1.05 * self.interval, passed), self.interval)
 
+    def freezing(self, time_ms: int, moved: Bools) -> bool:
+        """Whether a channel is too still to be true, after a row in which those moved."""
+        since_ms = np.where(moved, float(time_ms), self.since_ms)
+        return bool(self.frozen(time_ms, since_ms).any())
+
     def frozen(self, time_ms: int, since_ms: Floats) -> Bools:
         """Give which channels are too still to be true."""
         lasted = time_ms - since_ms

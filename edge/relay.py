@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from edge.message import TELEMETRY
 from edge.mqtt_air import MAX_AIR_BYTES, MAX_HELD, WINDOW, Air, Patience
 from edge.mqtt_birth import Birth, RelayHealth
 from edge.mqtt_client import make_client
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edge.mqtt_link import Event, Link
     from edge.outbox import Outbox, Stored
     from edge.parse_mqtt import MqttConfig
+    from edge.wake import Wake
 
 __all__ = ["MAX_AIR_BYTES", "MAX_HELD", "WINDOW", "Relay", "RelayHealth", "make_client"]
 
@@ -65,6 +67,12 @@ class Relay:
         self.published_rows = 0
         self.log: list[str] = []
 
+    def renew(self, bundles: Mapping[str, str | None]) -> None:
+        """Say what watches each station from now on."""
+        self._birth.renew(bundles)
+        if self._link is not None:
+            self._birth.say(self._link, online=True)
+
     def subscribe(self, topic: str) -> None:
         """Hear what is published under a topic from the next connection on."""
         self._ear.topics.append(topic)
@@ -91,11 +99,11 @@ class Relay:
         link = self._link
         if link is not None and self._route.wanted_back is not None:
             self._go_back(link, now_s)
-        elif (
-            link is not None and self._air.room and (self._outbox.messages or self._outbox.unsaved)
-        ):
+        elif link is not None and (self._outbox.messages or self._outbox.unsaved):
             self._send(link, now_s)
-        return len(self._air)
+        air = self._air
+        self._route.hurry(len(air) > 0 and not (air.room and air.takes(TELEMETRY)))
+        return len(air)
 
     def _delete(self) -> None:
         """Let the outbox forget what was acknowledged."""
@@ -120,6 +128,13 @@ class Relay:
             self._route.cut(now_s)
 
     def _send(self, link: Link, now_s: float) -> None:
+        """Send until the air is full: what is stored is larger than what is sent of it."""
+        air, before = self._air, -1
+        while air.room and before != len(air):
+            before = len(air)
+            self._send_some(link, now_s)
+
+    def _send_some(self, link: Link, now_s: float) -> None:
         air = self._air
         for stored in self._outbox.waiting(air.room, air.out(), air.bytes_left):
             if not air.takes(stored.message.priority):
@@ -214,9 +229,8 @@ class Relay:
             self.log.append(f"broker: {reason or self._where()}")
 
     def _where(self) -> str:
-        place = self._route.place
-        more = f" to {self._route.broker.where} (choice {place + 1})" if place else ""
-        return f"connected{more}"
+        place, where = self._route.place, self._route.broker.where
+        return f"connected to {where} (choice {place + 1})" if place else "connected"
 
     def _go_back(self, link: Link, now_s: float) -> None:
         """Leave for a preferred broker: nothing more is sent, and what flies may land."""
@@ -233,19 +247,23 @@ class Relay:
         """Whether a broker takes what is sent now."""
         return self._link is not None
 
+    @property
+    def wake(self) -> Wake:
+        """What to select on: readable when `pump` has something to take."""
+        return self._route.wake
+
+    @property
+    def restless(self) -> bool:
+        """Whether `pump` is to be called soon though nothing wakes the loop."""
+        return self._link is None or self._route.wanted_back is not None or bool(self._ear)
+
     def health(self) -> RelayHealth:
         """Give the state of the connection."""
         return RelayHealth(
-            self.connected,
-            self._reason,
-            self._connections,
-            self.published_messages,
-            len(self._air),
-            self._route.broker.where,
-            self._route.place,
-            tuple(self._air.why_refused.items()),
-            self._ear.dropped,
-        )
+            self.connected, self._reason, self._connections, self.published_messages,
+            len(self._air), self._route.broker.where, self._route.place,
+            tuple(self._air.why_refused.items()), self._ear.dropped,
+        )  # fmt: skip
 
     def drain(self, wait_s: float) -> None:
         """Send what may still go within this time; what is not acknowledged stays."""
@@ -276,3 +294,4 @@ class Relay:
             self._route.cut(time.monotonic())
             self._route.link.join(wait_s)
         self.pump()
+        self._route.wake.close()

@@ -14,7 +14,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from edge.backfill import BackfillRun
-from edge.bundle_install import commit, settle
+from edge.bundle_commit import commit
+from edge.bundle_install import settle
 from edge.errors import TalusError
 from edge.message import HEALTH, Message, to_json
 from edge.order import Order
@@ -38,6 +39,8 @@ from edge.remote_upload import Upload
 from edge.update_state import COMMITTED
 
 if TYPE_CHECKING:
+    from edge.bundle_taken import Taken
+    from edge.bundle_trial import Ended, Trials
     from edge.config import Config
     from edge.outbox import Outbox
     from edge.relay import Relay
@@ -54,9 +57,12 @@ _SHARE = 4
 class Remote(OrderBox):
     """The orders of one gateway, from the command line and from afar."""
 
-    def __init__(self, config: Config, relay: Relay, outbox: Outbox) -> None:
+    def __init__(
+        self, config: Config, relay: Relay, outbox: Outbox, trials: Trials | None = None
+    ) -> None:
         super().__init__(config.data_dir)
         self._config = config
+        self._trials = trials
         self._relay = relay
         self._outbox = outbox
         self._prefix = f"{config.mqtt.topic}/{config.name}"
@@ -82,6 +88,11 @@ class Remote(OrderBox):
     def telemetry_every_ms(self) -> int:
         """How long rows are gathered into one message, for now."""
         return self._config.telemetry_every_ms if self._rate is None else self._rate.every_ms
+
+    @property
+    def busy(self) -> bool:
+        """Whether `look` has something to go on with."""
+        return bool(self._waiting) or self._proof is not None or self._backfill is not None
 
     def hurried(self) -> dict[str, float]:
         """Give what is to be published at once, as the gateway keeps what is due."""
@@ -191,8 +202,11 @@ class Remote(OrderBox):
         elif isinstance(body, Chunk):
             self._gather(command, key, body, now_ms)
         elif isinstance(body, Commit):
-            text = commit(self._config, body.bundle, body.station, now_ms)
-            self._reply(command, key, now_ms, done=True, text=text)
+            text, tried = commit(self._config, body.bundle, body.station, now_ms,
+                                 now=body.now, asked=command.id)  # fmt: skip
+            if self._trials is not None:
+                self._trials.renew()
+            self._reply(command, key, now_ms, done=True, text=text, more=tried)
         elif isinstance(body, UpdateChunk):
             left = self._updates.take(body)
             text = "taken" if left >= 0 else f"whole: commit_update {body.kind} puts it in"
@@ -200,6 +214,18 @@ class Remote(OrderBox):
         elif isinstance(body, CommitUpdate):
             text = self._updates.commit(body.kind, command.id, command.who)
             self._reply(command, key, now_ms, done=True, text=text, more=True)
+
+    def renew(self, taken: Taken) -> None:
+        """Take that other bundles watch."""
+        self._config = taken.config
+
+    def tell_trial(self, ended: Ended, now_ms: int) -> None:
+        """Say how the trial of a bundle ended."""
+        self._note(now_ms, f"station {ended.station}: {ended.text}")
+        self._hurried["health"] = 0.0
+        if ended.asked:
+            values = {"id": ended.asked, "what": "commit_bundle", "done": ended.healthy}
+            self._send(values | {"text": ended.text}, now_ms)
 
     def _tell_update(self, ended: dict[str, Any], now_ms: int) -> None:
         """Say what came of an update, put in by a command or by a person here."""

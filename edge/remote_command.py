@@ -32,7 +32,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UPDATE = re.compile(r"config|package")
 _PROOF = ("nonce", "time_ms", "signature")
 _NUMBERS = frozenset(
-    {"time_ms", "level", "until_ms", "every_ms", "from_ms", "to_ms", "index", "total"}
+    {"time_ms", "level", "until_ms", "every_ms", "from_ms", "to_ms", "index", "total", "now"}
 )
 FIELDS = {
     "acknowledge": ("station", "why"),
@@ -43,12 +43,13 @@ FIELDS = {
     "telemetry_rate": ("every_ms", "until_ms"),
     "backfill": ("from_ms", "to_ms"),
     "install_bundle": ("bundle", "name", "index", "total", "sha256", "data"),
-    "commit_bundle": ("station", "bundle"),
+    "commit_bundle": ("station", "bundle", "now"),
     "install_config": ("name", "index", "total", "sha256", "data"),
     "install_package": ("name", "index", "total", "sha256", "data"),
     "commit_update": ("update",),
 }
-"""What each command says besides id, gateway, what and who; ``why`` may be left out."""
+"""What each command says besides id, gateway, what and who."""
+_OPTIONAL = ("why", "now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Let a staged bundle watch a station from the next start on."""
+    """Let a staged bundle be tried at a station, and then watch it; ``now``: without a trial."""
 
     station: str
     bundle: str
+    now: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def _read(values: dict[str, Any]) -> Command:
     if unknown := sorted(set(values) - known):
         raise _WrongError(f"{what}: unknown key {unknown[0][:40]!a}")
     for key in ("id", "gateway", "who", *fields):
-        if key not in values and key != "why":
+        if key not in values and key not in _OPTIONAL:
             raise _WrongError(f"{what}: {key}: missing")
     for key, value in values.items():
         _check(key, value)
@@ -247,7 +249,10 @@ def _transfer(what: str, values: dict[str, Any]) -> Body:
     if what == "commit_update":
         return CommitUpdate(_match("update", values["update"], _UPDATE))
     if what == "commit_bundle":
-        return Commit(values["station"], _match("bundle", values["bundle"], _NAME))
+        if values.get("now", 0) > 1:
+            raise _WrongError("now: 0 or 1")
+        bundle = _match("bundle", values["bundle"], _NAME)
+        return Commit(values["station"], bundle, now=values.get("now") == 1)
     if what == "install_bundle":
         return Chunk(_match("bundle", values["bundle"], _NAME), *_part(values))
     return UpdateChunk(what.removeprefix("install_"), *_part(values))

@@ -10,6 +10,8 @@ from edge.grid import Grid
 from edge.rule_state import UnknownEvidenceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edge.config import StationConfig
     from edge.grid import Observation
     from edge.score import Score
@@ -50,7 +52,7 @@ class Ruling:
         steps = self.grid.rebase() if rebased else []
         return steps + self.grid.push(time_ms, values)
 
-    def step(self, observation: Observation, scores: tuple[Score, ...], level: int) -> int:
+    def step(self, observation: Observation, scores: Iterable[Score], level: int) -> int:
         """Look at one grid step; ``level`` stands now. Give the level that the rules ask for."""
         given = observation.values
         values = [given[i] if i >= 0 else _NAN for i in self._places]

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.conformal import widened
+from firmware_bridge.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+Shares = tuple[tuple[str, float], ...]
+Blame = tuple[str, Shares]
+"""The channel to blame, and the shares of those to blame, most first."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@record
 class Score:
     """One piece of evidence: ``value`` against the ``threshold`` shipped in the bundle.
 
@@ -27,26 +32,7 @@ class Score:
     threshold: float
     unit: str
     armed: bool
-    contributions: tuple[tuple[str, float], ...]
-
-    # Written out as several are made for every step: half the time of the generated one.
-    def __init__(
-        self,
-        kind: str,
-        channel: str,
-        value: float,
-        threshold: float,
-        unit: str,
-        armed: bool,
-        contributions: tuple[tuple[str, float], ...] = (),
-    ) -> None:
-        _set_kind(self, kind)
-        _set_channel(self, channel)
-        _set_value(self, value)
-        _set_threshold(self, threshold)
-        _set_unit(self, unit)
-        _set_armed(self, armed)
-        _set_contributions(self, contributions)
+    contributions: Shares = ()
 
     @property
     def ratio(self) -> float:
@@ -54,18 +40,69 @@ class Score:
         return self.value / self.threshold
 
 
-(
-    _set_kind,
-    _set_channel,
-    _set_value,
-    _set_threshold,
-    _set_unit,
-    _set_armed,
-    _set_contributions,
-) = (vars(Score)[name].__set__ for name in Score.__slots__)
-
-
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What is the same of a score at every step; ``channel`` "": the model names one to blame."""
+
+    kind: str
+    channel: str
+    threshold: float
+    unit: str
+    armed: bool
+    blame: Callable[[float, list[float]], Blame] | None = None
+    """Of a detector: finds who is to blame, from its score and the errors of all channels."""
+
+
+class Scores:
+    """The scores of one step: a number a head, spelt out only when somebody iterates over them.
+
+    NaN: that one could not be had. ``errors`` are those of the detectors, in the order of their
+    heads, which are the last ones.
+    """
+
+    __slots__ = ("errors", "heads", "values", "whole")
+
+    def __init__(
+        self, heads: tuple[Head, ...], values: list[float], errors: Sequence[list[float]] = ()
+    ) -> None:
+        self.heads = heads
+        self.values = values
+        self.errors = errors
+        total = sum(values)
+        self.whole = total == total
+        """Whether there is a number for every head."""
+
+    def __iter__(self) -> Iterator[Score]:
+        """Give a Score for each number."""
+        for place, value in enumerate(self.values):
+            if value == value:
+                yield self.at(place)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether they are the same scores, spelt out."""
+        return isinstance(other, Scores) and tuple(self) == tuple(other)
+
+    __hash__ = object.__hash__
+
+    def __len__(self) -> int:
+        """Return how many there are; 0 while all models warm up."""
+        return len(self.values) if self.whole else sum(v == v for v in self.values)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return (self.whole and bool(self.values)) or len(self) > 0
+
+    def at(self, place: int) -> Score:
+        """Spell out one of them."""
+        head, value = self.heads[place], self.values[place]
+        if head.blame is None:
+            return Score(head.kind, head.channel, value, head.threshold, head.unit, head.armed)
+        of = self.errors[place - len(self.heads)]
+        channel, shares = head.blame(value, of)
+        return Score(head.kind, channel, value, head.threshold, head.unit, head.armed, shares)
+
+
+@record
 class Forecast:
     """Quantiles of the coming increment of one channel at one horizon, in its unit."""
 
@@ -76,7 +113,7 @@ class Forecast:
     model: str = "gru"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forecasts:
     """All forecasts of one step, spelt out only when somebody iterates over them.
 

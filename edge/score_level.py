@@ -9,16 +9,32 @@ Times are those of the readings. After ISA-18.2 / IEC 62682.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from operator import itemgetter, truediv
 from typing import TYPE_CHECKING, Any
 
+from edge.score import Scores
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from edge.config import AlarmConfig
-    from edge.score import Score
+    from edge.score import Head, Score
 
 TOP = 4
 _NEVER: list[int | None] = [None] * TOP
 _BY_CHANNEL = ("velocity", "forecast", "residual")
 """Kinds that score every target; a detector gives one score and names a channel to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Calm:
+    """How to see at once that none of the scores under these heads asks for anything."""
+
+    heads: tuple[Head, ...]
+    take: Callable[[list[float]], Sequence[float]]
+    thresholds: tuple[float, ...]
+    keys: frozenset[tuple[str, str]]
 
 
 class ScoreLevel:
@@ -29,7 +45,9 @@ class ScoreLevel:
         self._ceiling = dict(rules.ceiling)
         self.level = 0
         self.top: Score | None = None
-        """The score that leads now."""
+        """The score that leads now, where one asks for something."""
+        self._calm: _Calm | None = None
+        self._lowest = rules.set_points[0] * (1.0 - rules.deadband)
         self._above: list[int | None] = [None] * TOP
         self._below: list[int | None] = [None] * TOP
         self._seen: set[tuple[str, str]] = set()
@@ -44,8 +62,10 @@ class ScoreLevel:
         self._seen = set()
         self.restart_clocks()
 
-    def update(self, time_ms: int, scores: tuple[Score, ...]) -> int:
+    def update(self, time_ms: int, scores: Scores | tuple[Score, ...]) -> int:
         """Take the scores of one grid step, those in shadow are passed over; gives the level."""
+        if not self.level and isinstance(scores, Scores) and scores.whole and self._is_calm(scores):
+            return 0
         self.top = self._clock(time_ms, scores)
         if not self.level and self._above == _NEVER:
             return 0
@@ -55,7 +75,31 @@ class ScoreLevel:
         self.level = level
         return level
 
-    def _clock(self, time_ms: int, scores: tuple[Score, ...]) -> Score | None:
+    def _is_calm(self, scores: Scores) -> bool:
+        """Whether nothing asks for anything, nor has: nearly always, and so seen in one look."""
+        calm = self._calm
+        if calm is None or calm.heads is not scores.heads:
+            calm = self._calm = self._look(scores.heads)
+        if self._above != _NEVER:
+            return False
+        if calm.thresholds:
+            ratios = map(truediv, calm.take(scores.values), calm.thresholds)
+            if not max(ratios) < self._lowest:
+                return False
+        if not calm.keys <= self._seen:
+            self._seen |= calm.keys
+        return True
+
+    def _look(self, heads: tuple[Head, ...]) -> _Calm:
+        places = [i for i, h in enumerate(heads) if h.armed and self._ceiling.get(h.kind, 0)]
+        chosen = [heads[i] for i in places]
+        # Of one place itemgetter gives no tuple: the same twice does as well.
+        take = itemgetter(*places, places[0]) if places else (lambda _: ())
+        limits = [head.threshold for head in [*chosen, *chosen[:1]]]
+        keys = frozenset((h.kind, h.channel if h.kind in _BY_CHANNEL else "") for h in chosen)
+        return _Calm(heads, take, tuple(limits), keys)
+
+    def _clock(self, time_ms: int, scores: Scores | tuple[Score, ...]) -> Score | None:
         """Start and stop the delay clocks of every level; return the leading score."""
         points, band = self._rules.set_points, 1.0 - self._rules.deadband
         highest, kept, top, lowest = 0, 0, None, points[0] * band

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge.score import Scores
+
 if TYPE_CHECKING:
     from edge.alarm import Alarm, AlarmChange
     from edge.config import StationConfig
+    from edge.score import Head, Score
 
 NEVER_MS = 2**62
 
@@ -48,6 +51,9 @@ class Silence:
         """Ports in maintenance: nobody expects to hear from them."""
         self._since_ms: int | None = None
         self._begun = False
+        self._heads: tuple[Head, ...] = ()
+        self._names: tuple[str, ...] = ()
+        """Of the armed among the scores under these heads."""
         self.due_ms = 0
         """Nothing can fall silent before this: a lower bound, so that readings need not look."""
 
@@ -56,12 +62,25 @@ class Silence:
         if not self._begun:  # known to a replay too, other than when the gateway was started
             self._begun, self._since_ms = True, now_ms
 
-    def hear(self, name: str, now_ms: int) -> None:
-        """Take that a channel or score reports."""
-        self._heard[name] = now_ms
+    def hear_scores(self, scores: Scores | tuple[Score, ...], now_ms: int) -> None:
+        """Take the scores of one step; the armed among them report."""
+        if not (isinstance(scores, Scores) and scores.whole):
+            names: tuple[str, ...] = tuple("score " + s.kind for s in scores if s.armed)
+        else:
+            if scores.heads is not self._heads:
+                armed = ("score " + head.kind for head in scores.heads if head.armed)
+                self._heads, self._names = scores.heads, tuple(dict.fromkeys(armed))
+            names = self._names
+        heard = self._heard
+        for name in names:
+            heard[name] = now_ms
 
     def hear_values(self, names: tuple[str, ...], values: list[float], now_ms: int) -> None:
         """Take the values of all channels, NaN for those that do not report."""
+        total = sum(values)
+        if total == total:  # nothing missing: most often
+            self._heard.update(dict.fromkeys(names, now_ms))
+            return
         heard = self._heard
         for name, value in zip(names, values, strict=True):
             if value == value:  # not NaN
@@ -95,7 +114,8 @@ class Silence:
         for due in sorted({due for due in dues.values() if due < now_ms}):
             silent.update(name for name in dues if dues[name] == due)
             found += self._tell(due, silent)
-        self.due_ms = min((due for due in dues.values() if due >= now_ms), default=now_ms)
+        # With all of them silent nothing is due before one of them returns.
+        self.due_ms = min((due for due in dues.values() if due >= now_ms), default=NEVER_MS)
         return found
 
     def maintain(self, ports: set[str], now_ms: int) -> tuple[str, ...]:
@@ -144,7 +164,8 @@ class Silence:
             for name in self._alarm.silent
             if name not in self._heard or self._heard[name] + limit < now_ms
         }
-        self.due_ms = 0
+        if len(silent) < len(self._alarm.silent):
+            self.due_ms = 0
         return self._tell(now_ms, silent)
 
     def _tell(self, at_ms: int, names: set[str]) -> list[AlarmChange]:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge.alarm import MODELS, Alarm, AlarmChange
 from edge.bundle_fit import check_schema
-from edge.calibration import Board, Calibrator
 from edge.in_order import InOrder, Row
+from edge.layouts import Layouts
 from edge.qc import QualityControl
 from edge.qc_plan import qc_channels
+from edge.qc_repeat import ROWS
 from edge.ruling import Ruling
 from edge.silence import Silence
+from edge.trial import Trial, go_on
 from edge.watch import Scored, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.bundle import Bundle
+    from edge.calibration import Board
+    from edge.calibrator import Calibrator
     from edge.config import StationConfig
     from edge.flags import Flag, Flagged
     from edge.grid import Observation
-    from edge.score import Score
+    from edge.score import Score, Scores
     from firmware_bridge.reading import Reading
 
-MAX_LAYOUTS = 16
-"""Layouts remembered: a node that changes more often costs time, not memory."""
 UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 """What a damaged state, or one of another version, makes `restore` raise."""
 
@@ -38,12 +39,9 @@ class Station:
     """
 
     def __init__(
-        self,
-        config: StationConfig,
-        bundle: Bundle | str,
-        board: Board,
-        shared: frozenset[str],
-    ) -> None:
+        self, config: StationConfig, bundle: Bundle | str, board: Board, shared: frozenset[str],
+        rows_kept: int = ROWS,
+    ) -> None:  # fmt: skip
         self.name = config.name
         self.config = config
         self.channels = tuple(channel.name for channel in config.channels)
@@ -59,28 +57,25 @@ class Station:
         if self.rules is not None:
             self.alarm.standing = self.rules.decider.standing
         limits = None if self.watch is None else self.watch.jump_limits
-        self.quality = QualityControl(qc_channels(config, limits), self.rejected)
+        self._rows_kept = rows_kept
+        self.quality = QualityControl(qc_channels(config, limits), self.rejected, rows_kept)
         self._watch_acceleration()
         self.flags: tuple[Flagged, ...] = ()
         """Of the last reading, or of what had waited for it."""
         self.order = InOrder(config.lateness_ms)
-        self._board, self._shared = board, shared
-        self._calibrators: dict[tuple[str, tuple[str, ...]], Calibrator] = {}
+        self._layouts = Layouts(config, board, shared, self.rejected)
         kinds = () if self.watch is None else self.watch.armed_kinds
         needed = () if self.rules is None else self.rules.decider.needed
         used = () if self.watch is None else self.watch.channels
         lacks = self.unarmed and config.bundle and self.rules is not None
         self.silence = Silence(
-            config,
-            self.alarm,
-            expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
+            config, self.alarm, expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
             armed=(*kinds, *(() if self.rules is None else self.rules.decider.moving)),
-            kinds=kinds,
-            lacking=frozenset({MODELS}) if lacks else frozenset(),
-            unarmed=self.unarmed,
-            watches=self.watch is not None or self.rules is not None,
-        )
+            kinds=kinds, lacking=frozenset({MODELS}) if lacks else frozenset(),
+            unarmed=self.unarmed, watches=self.watch is not None or self.rules is not None,
+        )  # fmt: skip
         self.alarm.ages = lambda now_ms: self.silence.ages(self.channels, now_ms)
+        self.trial: Trial | None = None  # a bundle that is tried beside what watches
 
     @property
     def due_ms(self) -> int:
@@ -91,7 +86,7 @@ class Station:
         self, reading: Reading, *, rebased: bool
     ) -> tuple[list[float], list[Scored], list[AlarmChange]]:
         """Take one reading: its calibrated values, and the grid steps and changes it leads to."""
-        calibrator, now_ms = self.calibrator(reading), reading.received_ms
+        calibrator, now_ms = self._layouts.of(reading), reading.received_ms
         values = calibrator.apply(reading.values, reading.time_ms)
         if self.watch is not None or self.rules is not None:
             self.silence.begin(now_ms)
@@ -108,11 +103,11 @@ class Station:
         if not self.order.waits:
             self._take(source, at_ms, values, given, scored, changes, now_ms, rebased=rebased)
             return values, scored, changes
-        for row in self.order.take(source, Row(at_ms, tuple(values), tuple(given))):
+        going = self.order.past(at_ms)
+        taken = self.order.take(source, Row(at_ms, tuple(values), tuple(given)))
+        for port, row in (*going, *((source, each) for each in taken)):
             found = list(row.values)
-            self._take(
-                source, row.time_ms, found, row.told, scored, changes, now_ms, rebased=rebased
-            )
+            self._take(port, row.time_ms, found, row.told, scored, changes, now_ms, rebased=rebased)
         return values, scored, changes
 
     def _take(
@@ -124,7 +119,7 @@ class Station:
         self.flags += flags
         if self.quality.notes:
             changes += self._notes(now_ms)
-        if self.watch is None and self.rules is None:
+        if self.watch is None and self.rules is None and self.trial is None:
             return
         in_time = False
         if self.watch is not None:
@@ -139,6 +134,8 @@ class Station:
             for observation in self.rules.observe(time_ms, judged, rebased=rebased):
                 changes += self._rule(observation, (), now_ms)
             in_time = in_time or self.rules.grid.late == late
+        if self.trial is not None:
+            self.trial.take(time_ms, judged, scored, self.alarm.ruled, rebased=rebased)
         if in_time:  # what comes too late is not heard
             self.silence.hear_values(self.channels, judged, now_ms)
         if self.alarm.silent:
@@ -149,22 +146,8 @@ class Station:
         return self.calibrator(reading).apply(reading.values, reading.time_ms)
 
     def calibrator(self, reading: Reading) -> Calibrator:
-        """Return the calibrator of a layout; a node that sends a new layout gets a new one."""
-        key = (reading.source, reading.channels)
-        found = self._calibrators.get(key)
-        if found is None:
-            plans = tuple(
-                channel.plan
-                if channel.port == reading.source
-                else replace(channel.plan, column="\0")  # it comes from another port
-                for channel in self.config.channels
-            )
-            found = Calibrator(self.name, plans, reading.channels, self._board, self._shared)
-            found.rejected = self.rejected
-            if len(self._calibrators) >= MAX_LAYOUTS:
-                self._calibrators.clear()
-            self._calibrators[key] = found
-        return found
+        """Return the calibrator of a layout."""
+        return self._layouts.of(reading)
 
     def _notes(self, now_ms: int) -> list[AlarmChange]:
         """Tell what quality control has to say, once each."""
@@ -197,10 +180,8 @@ class Station:
     def _decide(self, step: Scored, now_ms: int) -> list[AlarmChange]:
         if step.observation.reset:
             self.alarm.restart_clocks()
-        for score in step.scores:
-            if score.armed:
-                self.silence.hear("score " + score.kind, now_ms)
-        found = self.silence.returned(now_ms) if step.scores and self.alarm.silent else []
+        self.silence.hear_scores(step.scores, now_ms)
+        found = self.silence.returned(now_ms) if self.alarm.silent and step.scores else []
         change = self.alarm.update(step.observation.time_ms, now_ms, step.scores)
         if change is not None:
             found.append(change)
@@ -209,7 +190,7 @@ class Station:
         return found
 
     def _rule(
-        self, observation: Observation, scores: tuple[Score, ...], now_ms: int
+        self, observation: Observation, scores: Scores | tuple[Score, ...], now_ms: int
     ) -> list[AlarmChange]:
         """Let the rules look at one grid step."""
         assert self.rules is not None
@@ -243,6 +224,7 @@ class Station:
             "rules": None if self.rules is None else self.rules.snapshot(),
             "quality": self.quality.snapshot(),
             "order": self.order.snapshot(),
+            "trial": None if self.trial is None else self.trial.snapshot(),
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
@@ -256,6 +238,8 @@ class Station:
         self.alarm.restore(state["alarm"])
         self.silence.restart(now_ms)
         notes = self._restore_rules(state, now_ms)
+        if self.trial is not None:
+            self.trial.restore(state.get("trial"))
         if self.watch is None:
             return notes
         why = "bundle changed"
@@ -269,10 +253,17 @@ class Station:
                 why = f"the saved state cannot be used ({error!r})"
             else:
                 return notes
+        kinds, needed = (
+            self.watch.armed_kinds,
+            () if self.rules is None else self.rules.decider.needed,
+        )
+        silent = set(self.alarm.silent) & {*kinds, *self.watch.channels, *needed}
         self.alarm.forget_scores()
         if self.alarm.no_data:  # silent until its scores are heard, and then that is told
-            self.alarm.silent = tuple(sorted(self.watch.armed_kinds))
-        return [*notes, f"{self.name}: {why}, models warm up anew; the alarm level is kept"]
+            silent.update(kinds)
+        self.alarm.silent = tuple(sorted(silent))
+        models = "go on" if go_on(self.watch, state.get("trial")) else "warm up anew"
+        return [*notes, f"{self.name}: {why}, models {models}; the alarm level is kept"]
 
     def _restore_rules(self, state: dict[str, Any], now_ms: int) -> list[str]:
         notes = []
@@ -281,7 +272,8 @@ class Station:
             self.order.restore(state.get("order", {}))  # older programs kept none
         except UNUSABLE as error:
             limits = None if self.watch is None else self.watch.jump_limits
-            self.quality = QualityControl(qc_channels(self.config, limits), self.rejected)
+            channels = qc_channels(self.config, limits)
+            self.quality = QualityControl(channels, self.rejected, self._rows_kept)
             self._watch_acceleration()
             notes.append(f"{self.name}: the saved quality state cannot be used ({error!r})")
         if self.rules is None:

@@ -84,7 +84,7 @@ def _turn(intake: Intake, put: Put) -> list[Reading | Dropped]:
 
 def _wait_s(intakes: Sequence[Intake], end_s: float) -> float:
     now_ms = time.time_ns() // 1_000_000
-    wait_ms = min((intake.wait_ms(now_ms, _TURN_MS) for intake in intakes), default=_TURN_MS)
+    wait_ms = min([_TURN_MS, *(intake.wait_ms(now_ms) for intake in intakes)])
     return max(0.0, min(wait_ms / 1000, end_s - time.monotonic()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from edge.autoencoder import Detector
@@ -12,21 +12,24 @@ from edge.features import Features
 from edge.grid import Grid, Observation
 from edge.gru import Forecaster
 from edge.kinematics import Kinematics
-from edge.score import NONE_YET
+from edge.score import NONE_YET, Scores
+from firmware_bridge.record import record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from edge.bundle import Bundle
     from edge.config import StationConfig
     from edge.manifest import FeatureSpec, ForecasterSpec, Manifest
     from edge.score import Forecasts, Score
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scored:
     """One grid step and what the models say of it (empty while they warm up)."""
 
     observation: Observation
-    scores: tuple[Score, ...]
+    scores: Scores | tuple[Score, ...]
     forecasts: Forecasts
 
 
@@ -34,15 +37,15 @@ class Watch:
     """Grid, features and models of one station, as its bundle says."""
 
     def __init__(self, config: StationConfig, bundle: Bundle) -> None:
-        m = bundle.manifest
+        self.manifest = m = bundle.manifest
         self.label = m.label
         # A bundle made anew under the same label has other features: its state would not fit.
         self.identity = f"{m.label} {hashlib.sha256(repr(m).encode()).hexdigest()[:16]}"
         self.channels = tuple(channel.name for channel in m.channels)
         names = [channel.name for channel in config.channels]
-        self._take = tuple(names.index(name) for name in self.channels)
-        self._targets = tuple(self.channels.index(t) for t in m.forecaster.targets)
-        self._moving = tuple(self.channels.index(t) for t in m.kinematics.targets)
+        self._take = _taking(tuple(names.index(name) for name in self.channels))
+        self._targets = _taking(tuple(self.channels.index(t) for t in m.forecaster.targets))
+        self._moving = _taking(tuple(self.channels.index(t) for t in m.kinematics.targets))
         unit = {channel.name: channel.unit for channel in m.channels}
         self.grid = Grid(
             config.name,
@@ -64,6 +67,12 @@ class Watch:
             Detector(spec, m.features, self.channels, loaded.model)
             for spec, loaded in zip(m.detectors, bundle.detectors, strict=True)
         )
+        self._heads = (
+            *self.kinematics.heads,
+            *(() if self.baseline is None else self.baseline.heads),
+            *self.forecaster.heads,
+            *(detector.head for detector in self.detectors),
+        )
         self.step_ms = m.step_ms
         self.jump_limits = tuple(_jump_limit(name, m.features) for name in names)
         """Of each channel of the station: the largest change that training has seen."""
@@ -73,43 +82,46 @@ class Watch:
         ceiling = dict(config.alarm.ceiling)
         armed = ["velocity", *_forecasting(m.forecaster)]
         armed += [spec.name for spec in m.detectors if spec.armed]
-        self.scored = tuple(_scored(m))
+        self.scored = tuple(scored(m))
         """(kind, channel or detector) of all its scores but the velocity, for rules."""
         self.armed_kinds = tuple(f"score {kind}" for kind in armed if ceiling[kind])
 
     def observe(self, time_ms: int, values: list[float], *, rebased: bool) -> list[Observation]:
         """Put calibrated values (station order) on the grid."""
-        steps = self.grid.rebase() if rebased else []
-        return steps + self.grid.push(time_ms, [values[i] for i in self._take])
+        if rebased:
+            return self.grid.rebase() + self.grid.push(time_ms, self._take(values))
+        return self.grid.push(time_ms, self._take(values))
 
     def score(self, observation: Observation) -> Scored:
         """Let every model look at one grid step."""
         if observation.reset:
-            self.features.reset()
-            self.forecaster.reset()
-            self.kinematics.reset()
-            if self.baseline is not None:
-                self.baseline.reset()
-            for detector in self.detectors:
-                detector.reset()
+            self._reset()
         row = observation.values
-        scores = self.kinematics.score_one([row[i] for i in self._moving])
-        targets = [row[i] for i in self._targets]
+        values = self.kinematics.push(self._moving(row))
+        targets = self._targets(row)
         forecasts = NONE_YET
         if self.baseline is not None:
-            scores += self.baseline.score_one(targets)
+            values += self.baseline.push(targets)
             forecasts = self.baseline.forecasts()
         x = self.features.push(row)
-        found = self.forecaster.score_one(x, targets)
-        if found:
-            scores += found
-            if self.baseline is None:
-                forecasts = self.forecaster.forecasts()
+        values += self.forecaster.push(x, targets)
+        if self.baseline is None:
+            forecasts = self.forecaster.forecasts()
+        errors = []
         for detector in self.detectors:
-            score = detector.score_one(x)
-            if score is not None:
-                scores += (score,)
-        return Scored(observation, scores, forecasts)
+            values.append(detector.push(x))
+            errors.append(detector.errors)
+        return Scored(observation, Scores(self._heads, values, errors), forecasts)
+
+    def _reset(self) -> None:
+        """Start all from zero state: the grid broke before this step."""
+        self.features.reset()
+        self.forecaster.reset()
+        self.kinematics.reset()
+        if self.baseline is not None:
+            self.baseline.reset()
+        for detector in self.detectors:
+            detector.reset()
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -141,7 +153,8 @@ def _forecasting(spec: ForecasterSpec) -> list[str]:
     return ["baseline"] if any(spec.baseline.threshold) else []
 
 
-def _scored(m: Manifest) -> list[tuple[str, str]]:
+def scored(m: Manifest) -> list[tuple[str, str]]:
+    """Return (kind, channel or detector) of all scores of a bundle but the velocity."""
     kinds = _forecasting(m.forecaster)
     found = [(kind, target) for kind in kinds for target in m.forecaster.targets]
     return found + [("detector", spec.name) for spec in m.detectors if spec.armed]
@@ -157,3 +170,10 @@ def _jump_limit(channel: str, spec: FeatureSpec) -> float:
         ),
         default=float("inf"),
     )
+
+
+def _taking(places: tuple[int, ...]) -> Callable[[Sequence[float]], Sequence[float]]:
+    """Return what takes these places of a row."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: [row[place] for place in places]

@@ -6,6 +6,7 @@ The loop pets it itself: where the loop hangs, nobody does. `Progress` judges th
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from typing import TYPE_CHECKING
@@ -45,13 +46,17 @@ class Watchdog:
         self._stalled: tuple[str, ...] = ()
         self._readable: dict[str, int] = {}
         self._read: dict[str, int] = {}
+        self._snapshots = self._saved = 0
+        self.renew(stations)
+
+    def renew(self, stations: Iterable[Station]) -> None:
+        """Take which stations there are, and what watches them."""
         self._steps = {
             s.name: (s.config.lateness_ms, s.watch.step_ms) for s in stations if s.watch is not None
         }
         self._newest: dict[str, int] = {}  # the newest step that readings have passed
         self._passed = dict.fromkeys(self._steps, 0)
         self._scored = dict.fromkeys(self._steps, 0)
-        self._snapshots = self._saved = 0
 
     def read(self, port: str, *, taken: bool) -> None:
         """Take that a port could be read, and whether bytes came that its driver has taken."""
@@ -80,6 +85,16 @@ class Watchdog:
     def ready(self) -> None:
         """Tell that the gateway serves."""
         self._notifier.ready("reading the ports")
+
+    @property
+    def stalled(self) -> tuple[str, ...]:
+        """What does not go on: while there is some, it is not petted."""
+        return self._stalled
+
+    @property
+    def wait_s(self) -> float:
+        """How long the loop may sleep for it."""
+        return max(0.0, self._due_s - time.monotonic()) if self._every_s else math.inf
 
     def look(self, intakes: list[Intake], outbox: Outbox, where: Callable[[], str]) -> None:
         """Pet it where that is due and all goes on; ``where``: how things stand, in words."""

@@ -71,11 +71,14 @@ class Sender:
             client.subscribe(f"{self._prefix}/reply", qos=1)
 
     def ask(self, values: dict[str, Any], wait_s: float) -> Reply | None:
-        """Send one command; gives its last answer, None if none came in time."""
+        """Send one command; gives its last answer, None if none came in time.
+
+        Of a bundle that is tried the first: the last comes a day later.
+        """
         identity = self._publish(values)
         end_s = time.monotonic() + wait_s
         while (reply := self._next({identity}, end_s)) is not None:
-            if not reply.get("more"):
+            if not reply.get("more") or values["what"] == "commit_bundle":
                 return reply
             end_s = time.monotonic() + wait_s
         return None

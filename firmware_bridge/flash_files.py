@@ -12,7 +12,6 @@ from firmware_bridge.minisign import (
     parse_signature,
     verify_content,
 )
-from firmware_bridge.update_journal import write_whole
 from firmware_bridge.update_manifest import (
     MAX_IMAGE_BYTES,
     MAX_MANIFEST_BYTES,
@@ -21,6 +20,7 @@ from firmware_bridge.update_manifest import (
     check_image,
     read_manifest,
 )
+from firmware_bridge.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,8 @@ import struct
 from dataclasses import dataclass
 from zlib import crc32
 
+from firmware_bridge.record import record
+
 VERSION = 1
 MAX_RAW = 253
 MAX_CHUNK = MAX_RAW + 1
@@ -48,7 +50,7 @@ _FIELDS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@record
 class Frame:
     """One frame as it was sent, its checksum verified."""
 
@@ -58,28 +60,6 @@ class Frame:
     seq: int
     boot: int
     payload: bytes
-
-    # Written out as one is made for every frame: half the time of the generated one.
-    def __init__(
-        self,
-        version: int,
-        flags: int,
-        type: int,
-        seq: int,
-        boot: int,
-        payload: bytes,
-    ) -> None:
-        _set_version(self, version)
-        _set_flags(self, flags)
-        _set_type(self, type)
-        _set_seq(self, seq)
-        _set_boot(self, boot)
-        _set_payload(self, payload)
-
-
-_set_version, _set_flags, _set_type, _set_seq, _set_boot, _set_payload = (
-    vars(Frame)[name].__set__ for name in Frame.__slots__
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +97,13 @@ def _decode(chunk: bytes) -> Frame | BadFrame:
         return BadFrame("overflow", MAX_CHUNK + 1)
     buffer = bytearray(chunk)
     at = 0
-    try:
-        # Without code 0xFF every code byte stands where a zero was, so decoding is in place: hop
-        # from code to code writing zeros. A code of 0xFF hops past any legal end.
-        while True:
-            step = buffer[at]
-            buffer[at] = 0
-            at += step
-            if at == size:
-                break
-    except IndexError:
+    # Without code 0xFF every code byte stands where a zero was, so decoding is in place: hop from
+    # code to code writing zeros. A code of 0xFF hops past any legal end.
+    while at < size:
+        step = buffer[at]
+        buffer[at] = 0
+        at += step
+    if at > size:
         return BadFrame("cobs", size)
     if size < _SHORTEST_CHUNK:
         return BadFrame("short", size)

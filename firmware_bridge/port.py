@@ -83,6 +83,11 @@ class Port:
         """Whether the device is open now."""
         return self._serial is not None
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether something waits for a slow line: `poll` goes on with it."""
+        return bool(self._held)
+
     def fileno(self) -> int | None:
         """Give the descriptor to select on; None while closed. It changes at every opening."""
         return None if self._serial is None else int(self._serial.fileno())
@@ -155,7 +160,10 @@ class Port:
         if self._serial is None:
             return b""
         try:
-            return bytes(self._serial.read(limit))
+            # Itself it would ask for each byte string first whether there is one.
+            return os.read(self._serial.fileno(), limit) or bytes(self._serial.read(limit))
+        except BlockingIOError:
+            return b""
         except (OSError, termios.error, TypeError) as error:
             # pyserial turns "readable, but nothing to read" (a pulled plug) into SerialException,
             # and gives TypeError where its descriptor went away under it.

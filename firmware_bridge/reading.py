@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from firmware_bridge.record import record
+
 
 class Quantity(IntEnum):
     """What a channel measures; the number is the code on the wire (TW1 DESCRIBE)."""
@@ -142,7 +144,7 @@ class Channel:
     """Time between samples, ms; 0 where not stated."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@record
 class Reading:
     """One sample of one node: all its channels at one time, in the node's own units."""
 
@@ -157,38 +159,8 @@ class Reading:
     """One a channel; NaN where missing."""
     received_ms: int
     """When its last byte arrived here, ms since 1970 UTC."""
-    uncertainty_ms: float
+    uncertainty_ms: float = -1.0
     """How far off ``time_ms`` may be; -1 where that is not known."""
-
-    # Written out as one is made for every sample: half the time of the generated one.
-    def __init__(
-        self,
-        source: str,
-        time_ms: int,
-        sequence: int,
-        channels: tuple[str, ...],
-        values: tuple[float, ...],
-        received_ms: int,
-        uncertainty_ms: float = -1.0,
-    ) -> None:
-        _set_source(self, source)
-        _set_time_ms(self, time_ms)
-        _set_sequence(self, sequence)
-        _set_channels(self, channels)
-        _set_values(self, values)
-        _set_received_ms(self, received_ms)
-        _set_uncertainty_ms(self, uncertainty_ms)
-
-
-(
-    _set_source,
-    _set_time_ms,
-    _set_sequence,
-    _set_channels,
-    _set_values,
-    _set_received_ms,
-    _set_uncertainty_ms,
-) = (vars(Reading)[name].__set__ for name in Reading.__slots__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,10 @@ class Pty:
         return self.path if self.link is None else str(self.link)
 
     def listening(self) -> bool:
-        """Say whether somebody has the other side open."""
-        return not any(event & select.POLLHUP for _, event in self._poll.poll(0))
+        """Say whether somebody has the other side open; for any thread."""
+        poll = select.poll()  # one that two threads use at once raises
+        poll.register(self._master, 0)
+        return not any(event & select.POLLHUP for _, event in poll.poll(0))
 
     def read(self, wait_s: float) -> bytes:
         """Give what the gateway wrote; waits at most so long for it."""

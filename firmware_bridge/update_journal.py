@@ -19,6 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 from firmware_bridge.update_state import Outcome, State, Step
+from firmware_bridge.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,21 +62,6 @@ class Setup:
     gateway: str = ""
     """Folder of the notes to and from the gateway; "" for none."""
     maintenance_min: int = 30
-
-
-def write_whole(path: Path, data: bytes, sync: Callable[[int], None] = os.fsync) -> None:
-    """Write aside, flush, rename: after a power cut there is the old file or the new one."""
-    aside = path.with_name(f".{path.name}.new")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        sync(file.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        sync(folder)
-    finally:
-        os.close(folder)
 
 
 class Journal:

@@ -17,7 +17,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from firmware_bridge.update_journal import write_whole
 from firmware_bridge.update_manifest import MAX_IMAGE_BYTES
 from firmware_bridge.update_target import (
     Backup,
@@ -28,6 +27,7 @@ from firmware_bridge.update_target import (
     TargetError,
     Written,
 )
+from firmware_bridge.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

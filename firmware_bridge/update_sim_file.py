@@ -12,7 +12,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from firmware_bridge.update_journal import write_whole
 from firmware_bridge.update_sim import BOARD, Memory, SimTarget, Swap
 from firmware_bridge.update_target import (
     Backup,
@@ -23,6 +22,7 @@ from firmware_bridge.update_target import (
     TargetError,
     Written,
 )
+from firmware_bridge.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

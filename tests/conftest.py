@@ -9,11 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -22,6 +23,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 import edge
 from export.local_broker import Mosquitto, mosquitto_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATIENCE_S = 120.0
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so all they start.
@@ -68,6 +72,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, so that at the end no process is at one alone."""
     rank = {name: i for i, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_directory() -> Iterator[None]:
+    """Give gateways a folder for what outlives a kill, as systemd does, that goes in the end."""
+    shared = Path("/dev/shm")
+    folder = tempfile.mkdtemp(prefix="talus-test-", dir=shared if shared.is_dir() else None)
+    os.environ["RUNTIME_DIRECTORY"] = folder
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

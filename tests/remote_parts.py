@@ -44,8 +44,9 @@ class Side:
     """A gateway "bluff" with one station "slope" and a signed bundle of counter 5."""
 
     def __init__(
-        self, folder: Path, remote: str = "", *, trust: str = "", capture: str = ""
-    ) -> None:
+        self, folder: Path, remote: str = "", *, trust: str = "", capture: str = "",
+        trial: str = "trial_h = 0",
+    ) -> None:  # fmt: skip
         self.folder = folder
         if not (folder / "bundle").exists():
             signed(folder / "bundle", 5)
@@ -54,7 +55,7 @@ class Side:
             if capture:
                 text = text.replace("[trust]", f'capture = "{capture}"\n[trust]')
             remote = remote or f'keys = ["{KEY.public.text}"]'
-            path.write_text(f"{text}\n[remote]\n{remote}\n", encoding="utf-8")
+            path.write_text(f"{text}\n[remote]\n{remote}\n{trial}\n", encoding="utf-8")
         self.config = load_config(folder / "gateway.toml")
         self.outbox = Outbox(self.config.data_dir, 1_000_000)
         self.wire = Wire()

@@ -19,10 +19,10 @@ from firmware_bridge.update_journal import (
     Journal,
     JournalError,
     Setup,
-    write_whole,
 )
 from firmware_bridge.update_manifest import ManifestError, parse_manifest
 from firmware_bridge.update_state import Outcome, State, Step
+from firmware_bridge.whole_file import write_whole
 
 SETUP = Setup("sim", "/dev/ttyUSB0", "node-1", counter=9, counter_floor=4)
 STATES = [State(Step.WRITE, Step.WRITE, "a" * 64, offset=i * 100, detail="ü\n") for i in range(6)]

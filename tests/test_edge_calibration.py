@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from edge.calibration import (
     BarometerTerm,
     Board,
-    Calibrator,
     ChannelPlan,
     Linear,
     Polynomial,
@@ -22,6 +21,7 @@ from edge.calibration import (
     full_name,
     referenced,
 )
+from edge.calibrator import Calibrator
 
 T0_MS = 1_450_396_800_000
 HOUR_MS = 3_600_000

@@ -46,7 +46,7 @@ def test_intervals_that_are_too_wide_become_narrower() -> None:
 def test_rate_zero_never_moves() -> None:
     fixed = fresh(rate=0.0, margin=0.3)
     covered(fixed, 9.0, 50, seed=3)
-    assert fixed.margins == [(0.3,)]
+    assert fixed.margins == ((0.3,),)
 
 
 def test_a_forecast_is_judged_at_its_horizon_not_before() -> None:
@@ -65,10 +65,10 @@ def test_a_missing_value_drops_the_forecast_and_a_reset_all_of_them() -> None:
     conformal = fresh(rate=1.0)
     for value in (0.0, NAN, 100.0):
         conformal.push([value], [[-1.0, 0.0, 1.0]])
-    assert conformal.margins == [(0.0,)]
+    assert conformal.margins == ((0.0,),)
     conformal.reset()
     conformal.push([1e9], [[-1.0, 0.0, 1.0]])
-    assert conformal.margins == [(0.0,)]
+    assert conformal.margins == ((0.0,),)
 
 
 def test_a_broken_sensor_does_not_widen_without_end() -> None:

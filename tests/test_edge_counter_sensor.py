@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import firmware_bridge
-from edge.calibration import Board, Calibrator, ChannelPlan, Linear
+from edge.calibration import Board, ChannelPlan, Linear
+from edge.calibrator import Calibrator
 from edge.errors import ConfigError
 from edge.fields import Mistakes, Table
 from edge.parse_channels import ChannelConfig, parse_channel

@@ -171,7 +171,7 @@ def test_a_salvage_that_is_cut_off_goes_on_at_the_next_start(tmp_path, monkeypat
         raise PowerCutError
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge.outbox.salvage", cut)
+        patch.setattr("edge.outbox_open.salvage", cut)
         with pytest.raises(PowerCutError):
             Outbox(tmp_path, PLENTY)
     outbox = Outbox(tmp_path, PLENTY)

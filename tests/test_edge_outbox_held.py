@@ -18,7 +18,7 @@ from outbox_parts import (
 
 from edge.config import load_config
 from edge.disk_use import DiskUse, written_bytes
-from edge.gateway import POLL_MS
+from edge.intake import POLL_MS
 from edge.outbox import Outbox
 from edge.outbox_held import AWAY_GATHER_MS, AWAY_HOLD_MS, HOLD_MS
 

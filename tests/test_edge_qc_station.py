@@ -209,3 +209,47 @@ def test_a_late_order_takes_a_believed_jump_out_of_values_and_movement(tmp_path:
         speeds.append(float(next(s for s in series if s.window_ms == 24 * HOUR_MS).values[0]))
     assert max(speeds[401:410]) > 10.0  # a day: it was taken for movement
     assert max(speeds[480:]) < 1.0  # no jump back when it is taken out, and none that stays
+
+
+def test_a_quality_state_of_an_older_program_begins_anew_is_told_and_keeps_the_level(
+    tmp_path: Path,
+) -> None:
+    to, table = three(tmp_path), rows(420)
+    table[400:, 0] += 5.0
+    feed(to, table[:401])  # the jump waits for the next reading
+    kept = json.loads(json.dumps(to.snapshot(), allow_nan=False))
+    state = kept["stations"]["slope"]
+    state["alarm"]["level"] = state["alarm"]["ruled"] = 2
+    (trouble,) = state["quality"]["jumps"]["troubles"].values()
+    assert len(trouble["around"]) == 2
+    trouble["around"] = [[j, was] for j, was, *_ in trouble["around"]]
+    after = three(tmp_path)
+    (note,) = after.restore(kept, START_MS + 401 * HOUR_MS)
+    assert "saved quality state cannot be used" in note
+    assert after.stations["slope"].alarm.level == 2
+    assert after.stations["slope"].quality.learned()["a"]["offset"] == 0.0
+    feed(after, table[401:], 401)
+    assert after.stations["slope"].quality.learned()["a"]["noise_sd"] > 0.0
+
+
+def test_the_last_rows_of_a_port_that_fell_silent_after_a_hole_are_judged(tmp_path: Path) -> None:
+    to = pipeline(tmp_path, ["a", "b"], ["one", "two"])
+    lateness = "step_s = 3600\nlateness_s = 10800"
+    text = (tmp_path / "gateway.toml").read_text(encoding="utf-8")
+    (tmp_path / "gateway.toml").write_text(text.replace("step_s = 3600", lateness), "utf-8")
+    to = Pipeline(load_config(tmp_path / "gateway.toml"), {"slope": "none"})
+
+    def give(port: str, channel: str, hour: int) -> None:
+        at_ms = START_MS + hour * HOUR_MS
+        to.receive(Reading(port, at_ms, hour, (channel,), (10.0 + 0.01 * (hour % 7),), at_ms))
+
+    for hour in range(40):
+        give("one", "a", hour)
+        give("two", "b", hour)
+    give("one", "a", 43)  # and nothing more
+    track = to.stations["slope"].quality.track
+    for hour in range(40, 46):
+        give("two", "b", hour)
+    assert track.raw_ms[0] == START_MS + 39 * HOUR_MS
+    give("two", "b", 46)
+    assert track.raw_ms[0] == START_MS + 43 * HOUR_MS

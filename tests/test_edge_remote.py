@@ -12,6 +12,7 @@ from edge.remote import REFUSALS
 from edge.remote_auth import authenticate
 from edge.remote_command import (
     Command,
+    Commit,
     decode_command,
 )
 from export.__main__ import main
@@ -90,6 +91,12 @@ def test_a_disk_that_keeps_no_nonce_keeps_a_command_from_being_obeyed(tmp_path) 
     assert side.remote.refused == {"disk": 1, "replayed": 1}
 
 
+def test_a_bundle_is_tried_for_a_day_unless_it_says_otherwise(tmp_path) -> None:
+    for name, trial, hours in (("a", "", 24), ("b", "trial_h = 0.5", 0.5), ("c", "trial_h = 0", 0)):
+        side = Side(tmp_path / name, trial=trial)
+        assert side.config.remote.trial_ms == hours * 3_600_000
+
+
 def test_the_table_remote_says_what_is_wrong_with_it(tmp_path) -> None:
     side = Side(tmp_path)
     path = tmp_path / "gateway.toml"
@@ -102,9 +109,14 @@ def test_the_table_remote_says_what_is_wrong_with_it(tmp_path) -> None:
         (f"keys = [{key}, {key}]", "remote.keys: holds the same key twice"),
         (f"keys = [{key}]\nallow_unsigned_commands = true", "would make them worthless"),
         ("key = 1", "remote.key: unknown key"),
+        (f"keys = [{key}]\ntrial_h = -1", "remote.trial_h: "),
+        (f"keys = [{key}]\ntrial_h = 720.5", "remote.trial_h: "),
+        (f"keys = [{key}]\ntrial_h = nan", "remote.trial_h: "),
+        (f'keys = [{key}]\ntrial_h = "24"', "remote.trial_h: "),
     ):
         path.write_text(
-            text.replace(f"[remote]\nkeys = [{key}]", f"[remote]\n{remote}"), encoding="utf-8"
+            text.replace(f"[remote]\nkeys = [{key}]\ntrial_h = 0", f"[remote]\n{remote}"),
+            encoding="utf-8",
         )
         with pytest.raises(ConfigError, match="remote") as caught:
             load_config(path)
@@ -122,6 +134,7 @@ def test_the_table_remote_says_what_is_wrong_with_it(tmp_path) -> None:
         (["telemetry-rate", "--every", "0.5", "--for", "30min"], "telemetry_rate"),
         (["backfill", "--from", "2026-03-01T00:00", "--to", "2026-03-01T06:00+01:00"], "backfill"),
         (["commit", "*", "slope-7"], "commit_bundle"),
+        (["commit", "*", "slope-7", "--now"], "commit_bundle"),
     ],
 )
 def test_the_command_line_prints_what_a_gateway_obeys(tmp_path, capsys, words, what: str) -> None:
@@ -133,6 +146,8 @@ def test_the_command_line_prints_what_a_gateway_obeys(tmp_path, capsys, words, w
     assert found.what == what
     told = authenticate(found, KEYS, "bluff", fresh(), found.time_ms)
     assert told == KEY.public.id
+    if what == "commit_bundle":
+        assert found.body == Commit("*", "slope-7", now="--now" in words)
     if what == "backfill":
         assert found.body.to_ms - found.body.from_ms == 5 * 3_600_000
 

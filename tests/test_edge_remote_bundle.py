@@ -12,6 +12,7 @@ import pytest
 import tiny_bundle
 from remote_parts import Side, bundle_chunks, signed, staged, watched
 
+import edge.bundle_commit
 import edge.remote_proof
 import edge.remote_upload
 import export.command_sign
@@ -143,6 +144,7 @@ def test_a_crash_at_any_step_leaves_one_bundle_or_the_other(
 
     with pytest.MonkeyPatch.context() as patch:
         for where, name in ((edge.bundle_install, "write_index"), (Path, "rename"),
+                            (edge.bundle_commit, "write_index"),
                             (edge.bundle_install, "sync")):  # fmt: skip
             patch.setattr(where, name, crashing(getattr(where, name)))
         with suppress(Crash):

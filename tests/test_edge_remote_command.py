@@ -100,6 +100,8 @@ def test_no_value_in_any_field_makes_decoding_raise(what: str, data: st.DataObje
         (values("install_bundle", bundle=".."), "bundle: must match"),
         (values("install_bundle", bundle="a/b"), "bundle: must match"),
         (values("commit_bundle", bundle="../bundle"), "bundle: must match"),
+        (values("commit_bundle", now=2), "now: 0 or 1"),
+        (values("commit_bundle", now=True), "now: a whole number"),
         (values("install_bundle", index=1), "below total"),
         (values("install_bundle", total=10**6), "below total, which is 2048 at most"),
         (values("install_bundle", data="AAA"), "not base64"),

@@ -29,7 +29,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "backfill": {"from_ms": 1, "to_ms": 2},
     "install_bundle": {"bundle": "b", "name": "gru.onnx", "index": 0, "total": 1,
                        "sha256": "a" * 64, "data": "AAAA"},
-    "commit_bundle": {"station": "*", "bundle": "running"},
+    "commit_bundle": {"station": "*", "bundle": "running", "now": 1},
     "install_config": {"name": "gateway.toml", "index": 0, "total": 1, "sha256": "a" * 64,
                        "data": "AAAA"},
     "install_package": {"name": "a.deb.minisig", "index": 0, "total": 1, "sha256": "a" * 64,
@@ -86,6 +86,9 @@ def test_each_command_as_it_is_sent_is_as_its_schema_says(what: str, key) -> Non
         ("install_bundle", {"sha256": "A" * 64}),
         ("install_bundle", {"data": "A" * 43_696}),
         ("commit_bundle", {"bundle": "a/b"}),
+        ("commit_bundle", {"now": 2}),
+        ("commit_bundle", {"now": True}),
+        ("drill", {"now": 1}),
     ],
 )
 def test_what_the_gateway_would_not_read_is_refused_by_the_schema(what, damage) -> None:

@@ -13,10 +13,10 @@ from edge.bench import ANY_RUNTIME, demo_bundle
 from edge.bundle import load_bundle
 from edge.config import Config, load_config
 from edge.intake import Intake, make_driver
+from edge.layouts import MAX_LAYOUTS
 from edge.message import change_values
 from edge.pipeline import Pipeline
 from edge.replay import recorded, replay
-from edge.station import MAX_LAYOUTS
 from edge.trust import ANY_SIGNER
 from export.slope import CHANNELS, generate
 from firmware_bridge.capture import CaptureWriter
@@ -130,7 +130,7 @@ def test_a_node_that_always_has_another_layout_does_not_fill_the_memory() -> Non
         columns, values = (*CHANNELS, f"extra_{i}"), (*one.values, 1.0)
         more = Reading("node", one.time_ms, i, columns, values, one.received_ms)
         assert pipeline.receive(more).rows[0].values == list(one.values)
-    assert len(pipeline.stations["slope"]._calibrators) <= MAX_LAYOUTS
+    assert len(pipeline.stations["slope"]._layouts._known) <= MAX_LAYOUTS
 
 
 def test_half_a_line_before_a_port_was_opened_anew_is_not_joined_in_a_replay(

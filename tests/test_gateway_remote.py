@@ -173,7 +173,7 @@ def test_a_span_is_published_again_and_a_bundle_arrives(
         code, text = told(desk.command("install", new, "--as", "demo-9"))
         assert code == 0, text
         assert text.startswith("staged 'demo-9': demo-slope v1, ")
-        code, text = told(desk.command("commit", "slope", "demo-9"))
+        code, text = told(desk.command("commit", "slope", "demo-9", "--now"))
         assert (code, "(counter 9) watches slope from the next start on" in text) == (0, True)
         (new / "gru.float32.onnx").write_bytes(b"tampered")
         code, text = told(desk.command("install", new, "--as", "demo-10"))

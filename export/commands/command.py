@@ -18,7 +18,7 @@ examples:
   talus-export command ... telemetry-rate --every 1 --for 30min
   talus-export command ... backfill --from 2026-03-01T00:00 --to 2026-03-01T06:00
   talus-export command ... install bundle/ --as slope-7      sends it; the gateway proves it
-  talus-export command ... commit slope slope-7              it watches from the next start on
+  talus-export command ... commit slope slope-7              tried first, then it watches
   talus-export command ... install-config gateway.toml       and gateway.toml.minisig
   talus-export command ... --wait 600 commit-update config   now, or taken back (docs/updates.md)
 
@@ -89,6 +89,8 @@ def _add_actions(actions: Any) -> None:
     commit = actions.add_parser("commit")
     commit.add_argument("station", help="'*': each whose bundle is of the same name")
     commit.add_argument("bundle", metavar="NAME")
+    commit.add_argument("--now", action="store_true",
+                        help="no trial: it watches from the next start on")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -164,7 +166,8 @@ def _values(args: argparse.Namespace) -> dict[str, Any]:
     if a == "commit-update":
         return {"what": "commit_update", "update": args.kind}
     if a == "commit":
-        return {"what": "commit_bundle", "station": args.station, "bundle": args.bundle}
+        values = {"what": "commit_bundle", "station": args.station, "bundle": args.bundle}
+        return values | ({"now": 1} if args.now else {})
     return {"what": "health_now"}
 
 

@@ -76,6 +76,8 @@ class LineDriver:
     def receive(self, data: bytes, now_ms: int) -> list[Reading | Dropped]:
         """Take any bytes at all; never raises."""
         found: list[Reading | Dropped] = []
+        if not (data or self._cut_short):
+            return found
         if self._cut_short:
             found.append(self._drop("truncated", "the port vanished", now_ms, self._cut_short))
             self._cut_short = 0
