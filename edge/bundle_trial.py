@@ -131,12 +131,12 @@ class Trials:
             unwritten, self._unwritten = self._unwritten, []
             for ended in unwritten or self._waiting():
                 self._write(ended, now_ms)
-        for name, station in self._pipeline.stations.items():
-            trial = station.trial
-            if trial is None or trial.verdict is None or name not in self._entries:
+        for name, entry in list(self._entries.items()):
+            trial = self._pipeline.stations[name].trial
+            if trial is None or trial.verdict is None:
                 continue
             healthy = trial.verdict.healthy
-            key = name, str(self._entries[name]["bundle"]), healthy
+            key = name, str(entry["bundle"]), healthy
             if key not in self._told:
                 self._told.add(key)
                 self._end(name, healthy=healthy, said=_words(trial) + self._waits(*key))

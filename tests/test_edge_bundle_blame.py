@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from remote_parts import signed
-from trial_parts import Field
+from trial_parts import Field, staged, starts
 from trial_slope import bent, config, readings
 
 import edge.bundle_starts
@@ -20,23 +19,12 @@ from edge.errors import ConfigError
 from edge.gateway import Gateway
 from edge.pipeline import Pipeline
 
+field = pytest.fixture(staged)
 RULE = """[[station.rule]]
 name = "fast"
 level = 2
 when = [{ evidence = "velocity", window_s = 21600, above = 15.0 }]
 """
-
-
-@pytest.fixture
-def field(tmp_path: Path) -> Field:
-    found = Field(tmp_path)
-    found.stage("next", 6, 2)
-    return found
-
-
-def starts(field: Field) -> int:
-    path = field.data_dir / "bundles" / "starts.json"
-    return json.loads(path.read_bytes())["starts"] if path.exists() else 0
 
 
 def armed(field: Field) -> Field:

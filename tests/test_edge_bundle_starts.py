@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from trial_parts import STEPS, WARM, Field
+from trial_parts import STEPS, WARM, Field, staged, starts
 
 import edge.bundle_starts
 from edge.counters import read_counters
 
+field = pytest.fixture(staged)
 ALL = STEPS + WARM + 2
-
-
-@pytest.fixture
-def field(tmp_path: Path) -> Field:
-    found = Field(tmp_path)
-    found.stage("next", 6, 2)
-    return found
-
-
-def starts(field: Field) -> int:
-    path = field.data_dir / "bundles" / "starts.json"
-    return json.loads(path.read_bytes())["starts"] if path.exists() else 0
 
 
 def test_a_candidate_is_taken_back_after_three_deaths(field: Field) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from trial_parts import STEPS, WARM, Field, jumpy, replies
+from trial_parts import STEPS, WARM, Field, jumpy, replies, staged
 
 import edge.bundle_commit
 import edge.bundle_trial
@@ -15,14 +15,8 @@ from edge.counters import read_counters
 from edge.errors import TalusError
 from edge.schema_commands import load_schema
 
+field = pytest.fixture(staged)
 ALL = STEPS + WARM + 2
-
-
-@pytest.fixture
-def field(tmp_path: Path) -> Field:
-    found = Field(tmp_path)
-    found.stage("next", 6, 2)
-    return found
 
 
 def test_it_is_tried_at_once_and_takes_over_when_it_has_shown_itself(field: Field) -> None:

@@ -141,6 +141,19 @@ class Field:
         return (self.data_dir / "orders.log").read_text(encoding="utf-8")
 
 
+def staged(tmp_path: Path) -> Field:
+    """A gateway to which a newer bundle has come, not committed yet: for a fixture."""
+    found = Field(tmp_path)
+    found.stage("next", 6, 2)
+    return found
+
+
+def starts(field: Field) -> int:
+    """How many starts have been counted."""
+    path = field.data_dir / "bundles" / "starts.json"
+    return json.loads(path.read_bytes())["starts"] if path.exists() else 0
+
+
 def commit(gateway: Gateway, name: str, station: str, **more: Any) -> dict[str, Any]:
     from edge.remote_command import Command, Commit
 
