@@ -21,8 +21,8 @@ from edge.bundle import load_bundle
 from edge.trust import ANY_SIGNER
 
 SIZES = (1, 10, 100, 1000)
-ROWS = 1000
-"""A station of a thousand remembers so many, against repeated rows: then its memory is full."""
+ROWS = 600
+"""A station of a thousand remembers 500, against repeated rows: then its memory is full."""
 QUICK_ROWS = 40
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ROWS = 10_000
 """A year and more of hourly rows, ten weeks at ten minutes."""
-ALL_ROWS = 1_000_000
-"""Of all stations of a gateway: beyond a hundred of them each remembers fewer."""
+ALL_ROWS = 500_000
+"""Of all stations of a gateway: beyond fifty of them each remembers fewer."""
 MIN_ROWS = 500
 BITS = 40
 SURE_NATS = 18.5
