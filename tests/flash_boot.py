@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from flash_site import make_root, make_site, provision
+from flash_site import make_deb, make_root, make_site, provision
 
 
 def root_of(tmp_path: Path, deb: Path, *more: str) -> Path:
@@ -46,3 +47,18 @@ def status(root: Path) -> dict[str, tuple[str, str]]:
 
 def todo(root: Path) -> str:
     return (root / "boot/firmware/talus-status.txt").read_text().partition("What to do:")[2]
+
+
+def a_deb(tmp_path_factory):
+    """A package that stands for the real one: for a fixture, as the two below."""
+    return make_deb(tmp_path_factory.mktemp("deb"))
+
+
+def a_made_root(tmp_path_factory, deb):
+    """The folder of a root with key and certificate on its card, as before its first boot."""
+    return root_of(tmp_path_factory.mktemp("made"), deb).parent
+
+
+def a_root(made, tmp_path):
+    """One's own copy of that root."""
+    return Path(shutil.copytree(made / "root", tmp_path / "root", symlinks=True))

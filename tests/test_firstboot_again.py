@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flash_boot import boot, root_of, shell, status, todo
+from flash_boot import a_deb, a_made_root, a_root, boot, root_of, shell, status, todo
 from flash_site import TOKEN, make_deb, make_site, need, provision
 
 from export.broker.enrol import make_token
@@ -52,20 +52,9 @@ main()
 """First boot as it lies there, and the power goes at one moment of the overwriting of one file."""
 
 
-@pytest.fixture(scope="module")
-def deb(tmp_path_factory):
-    return make_deb(tmp_path_factory.mktemp("deb"))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, deb):
-    """A root with key and certificate on its card, as it is before its first boot."""
-    return root_of(tmp_path_factory.mktemp("made"), deb).parent
-
-
-@pytest.fixture
-def root(made, tmp_path):
-    return Path(shutil.copytree(made / "root", tmp_path / "root", symlinks=True))
+deb = pytest.fixture(scope="module")(a_deb)
+made = pytest.fixture(scope="module")(a_made_root)
+root = pytest.fixture(a_root)
 
 
 @pytest.fixture

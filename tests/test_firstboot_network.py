@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
-from flash_boot import boot, root_of, status
-from flash_site import TLS, make_deb, make_site, need
+from flash_boot import a_deb, a_made_root, a_root, boot, root_of, status
+from flash_site import TLS, make_site, need
 
 pytestmark = [
     need("dpkg"),
@@ -16,20 +15,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def deb(tmp_path_factory):
-    return make_deb(tmp_path_factory.mktemp("deb"))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, deb):
-    """A root with key and certificate on its card, as it is before its first boot."""
-    return root_of(tmp_path_factory.mktemp("made"), deb).parent
-
-
-@pytest.fixture
-def root(made, tmp_path):
-    return Path(shutil.copytree(made / "root", tmp_path / "root", symlinks=True))
+deb = pytest.fixture(scope="module")(a_deb)
+made = pytest.fixture(scope="module")(a_made_root)
+root = pytest.fixture(a_root)
 
 
 def test_the_wifi_key_stays_until_the_system_has_it(tmp_path, deb) -> None:
