@@ -7,6 +7,7 @@ detectors have none and take and return None. Arrays returned belong to the call
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -76,6 +77,9 @@ class TfliteModel:
     """A .tflite file in LiteRT or tflite-runtime, one thread, tensors named x, state -> y."""
 
     def __init__(self, path: Path, runtime: str) -> None:
+        if runtime == "tflite" and "tensorflow" in sys.modules:
+            msg = "tflite-runtime ends a process that has loaded TensorFlow: run it in another"
+            raise RuntimeMissingError(msg)
         module = importlib.import_module(_MODULES[runtime])
         self.runtime = runtime
         # Bytes, not a path: the mapping of a file replaced under a running gateway is not safe.

@@ -74,6 +74,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
+class _ProcessesOfItsOwn:
+    """Refuses tflite-runtime here: beside TensorFlow, before it or after, it ends the process."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "tflite_runtime.interpreter":
+            msg = "a test loads tflite-runtime in a process of its own: it dies beside TensorFlow"
+            raise ImportError(msg)
+
+
+sys.meta_path.insert(0, _ProcessesOfItsOwn())  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def runtime_directory() -> Iterator[None]:
     """Give gateways a folder for what outlives a kill, as systemd does, that goes in the end."""

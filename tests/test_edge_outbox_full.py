@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge import journal
+from edge import journal, outbox_unsaved
 from edge.message import ALARM, HEALTH, TELEMETRY, Message
 from edge.outbox import Outbox
-from edge.outbox_unsaved import MAX_UNSAVED
 
 PLENTY = 10**9
 
@@ -185,16 +184,20 @@ def test_an_alarm_that_left_out_of_memory_comes_to_the_journal_when_there_is_spa
     again.close()
 
 
-def test_alarms_in_memory_and_those_that_left_are_bounded(disk, outbox) -> None:
+def test_alarms_in_memory_and_those_that_left_are_bounded(disk, monkeypatch) -> None:
+    monkeypatch.setattr(outbox_unsaved, "MAX_UNSAVED", 100)
+    outbox = Outbox(disk.data, PLENTY)
     disk.fill()
     fill_with_alarms(outbox)
-    for n in range(2 * MAX_UNSAVED):
+    last = max(stored.id for stored in outbox.waiting(10**6, frozenset(), PLENTY))
+    for n in range(200):
         outbox.put([Message("t/g/s/alarm", b'{"n":%d}' % n, ALARM, id=f"s-{n}")])
-        outbox.done([max(s.id for s in outbox.waiting(10**6, frozenset(), PLENTY))])
+        outbox.done([last + 1 + n])
     assert (outbox.unsaved, outbox.lost_alarms) == (2, 0)
     disk.empty()
     outbox.mend()
-    assert len(journal.newest(disk.data, 10**6)) == MAX_UNSAVED
+    assert len(journal.newest(disk.data, 10**6)) == 100
+    outbox.close()
 
 
 def test_what_was_acknowledged_can_be_deleted_from_a_full_disk(disk, outbox) -> None:

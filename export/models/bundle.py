@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,11 +50,6 @@ def check_out(out: Path) -> None:
         raise TalusError(f"{out}: cannot be written in {parent}; choose another --out")
 
 
-def _runtimes() -> tuple[str, ...]:
-    """Return the runtimes that may be loaded in this process: tflite's dies beside TensorFlow."""
-    return tuple(r for r in RUNTIMES if r != "tflite" or "tensorflow" not in sys.modules)
-
-
 def bundled_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """Return every file that a checked manifest lists."""
     return {name: (folder / name).read_bytes() for name, _, _ in manifest.files}
@@ -86,7 +80,7 @@ def write_bundle(
                 file.flush()
                 os.fsync(file.fileno())
         aside.chmod(0o755)
-        load_bundle(aside, RuntimeConfig(_runtimes(), "auto"), ANY_SIGNER)
+        load_bundle(aside, RuntimeConfig(tuple(RUNTIMES), "auto"), ANY_SIGNER)
         if out.exists():
             out.rename(old)
         aside.rename(out)
