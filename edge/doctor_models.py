@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edge.bundle_install import read_index
 from edge.bundles import open_bundles
 from edge.counters import read_counters
 from edge.doctor_diagnosis import FAULT, OK, SKIPPED, WARN, Diagnosis, split_fix
@@ -34,7 +35,10 @@ def runtime(config: Config) -> Iterator[Diagnosis]:
 def bundles(config: Config) -> Iterator[Diagnosis]:
     """Verify each bundle, and run its golden vectors here and now."""
     opened = open_bundles(config)
+    trial = read_index(config.data_dir)["trial"]
     for station in config.stations:
+        if station.name in trial:
+            yield _on_trial(station.name, trial[station.name])
         bundle, rules = opened[station.name], len(station.decision.rules)
         if not station.bundle:
             yield _without(station, rules)
@@ -51,6 +55,14 @@ def bundles(config: Config) -> Iterator[Diagnosis]:
             f"{loaded.runtime} meets its golden outputs within {loaded.golden_error:.2g}"
         )
         yield Diagnosis("bundles", station.name, OK, text, value=loaded.golden_error, gate=True)
+
+
+def _on_trial(station: str, entry: dict[str, Any]) -> Diagnosis:
+    if entry.get("passed"):
+        how = "has passed its trial, and takes over once no level stands at any of its stations"
+    else:
+        how = "is tried beside what watches, and raises no alarm: health messages say how it does"
+    return Diagnosis("bundles", station, OK, f"{entry['bundle']} {how}")
 
 
 def _without(station: StationConfig, rules: int) -> Diagnosis:

@@ -34,6 +34,9 @@ class StationView:
     shelved: int = 0
     latest_ms: int = 0
     """Time of the newest reading; 0: none heard."""
+    trial: str = ""
+    """The bundle that is tried here."""
+    trial_steps: str = ""
 
     def words(self) -> str:
         """Say it in a line."""
@@ -148,7 +151,7 @@ class View:
         for port, each in list(ports.items())[:MAX_EACH] if isinstance(ports, dict) else ():
             if isinstance(each, dict):
                 lines += _port(gateway, plain(port), each)
-        return lines
+        return lines + _trials(gateway, values.get("remote"))
 
     def _alarm(
         self, name: str, station: str, view: StationView, values: dict[str, Any]
@@ -181,6 +184,22 @@ def _state(view: StationView, values: dict[str, Any]) -> None:
     view.latched = values.get("latched") is True
     view.acknowledged_by = plain(values.get("acknowledged_by"))
     view.shelved = len(shelved) if isinstance(shelved, dict) else 0
+
+
+def _trials(gateway: GatewayView, remote: object) -> list[str]:
+    """Take which bundles are tried where; gives those that are no longer, and those that are now."""
+    told = remote.get("trial") if isinstance(remote, dict) else None
+    lines = []
+    for name, view in gateway.stations.items():
+        each = told.get(name) if isinstance(told, dict) else None
+        each = each if isinstance(each, dict) else {}
+        before, view.trial = view.trial, plain(each.get("bundle"))
+        steps, of = whole(each.get("steps")), whole(each.get("of_steps"))
+        view.trial_steps = f"{steps or 0} of {of} steps" if view.trial and of else ""
+        if view.trial != before:
+            begun = f"tries {view.trial}" if view.trial else f"tries {before} no longer"
+            lines.append(f"station {name} {begun}")
+    return lines
 
 
 def _telemetry(view: StationView, values: dict[str, Any]) -> None:

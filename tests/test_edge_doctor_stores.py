@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from doctor_parts import UNSIGNED, doctor, of, program, site
 
 from edge import doctor_saved
-from edge.config import load_config
+from edge.config import INDEX, load_config
 from edge.doctor_ports import ports
 from edge.doctor_process import Process
 from edge.doctor_saved import Saved
@@ -43,6 +43,19 @@ def test_bundles_are_proven_here_and_trust_is_told(tmp_path, capsys) -> None:
     config.write_text(config.read_text().replace(UNSIGNED, ""))
     found = of(doctor(capsys, *words)[1], "trust")
     assert (found["state"], "[trust]" in found["fix"]) == ("fault", True)
+
+
+def test_a_bundle_on_trial_is_told(tmp_path, capsys) -> None:
+    config = load_config(site(tmp_path))
+    index = config.data_dir / INDEX
+    index.parent.mkdir(parents=True)
+    for more, said in ({}, "demo-2 is tried beside"), ({"passed": True}, "demo-2 has passed"):
+        tried = {"slope": {"bundle": "demo-2", "time_ms": 1, **more}}
+        index.write_text(json.dumps({"proven": {}, "armed": {}, "trial": tried}))
+        _, found = doctor(capsys, "--config", str(tmp_path / "gateway.toml"), "--only", "bundles")
+        texts = [each["text"] for each in found if each["check"] == "bundles"]
+        assert texts[0].startswith(said)
+        assert "meets its golden outputs" in texts[1]
 
 
 def certificate(path: Path, begins: timedelta, ends: timedelta) -> None:

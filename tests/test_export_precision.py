@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from export.models.gru_graphs import step_function
 from export.models.matrix import markdown, over_limit, table
 from export.models.op_versions import tflite_operators, too_new
 from export.models.parity import prove, saturated
+from export.models.products import product
 from export.models.rounding import rounded
 from export.models.to_onnx import gru_to_onnx
 from export.progress import Bars
@@ -219,7 +222,33 @@ def test_operators_of_all_that_is_made_are_old_enough(exported):
     for file, data in exported.made.files.items():
         assert too_new(file, data) == ""
     names = dict(tflite_operators(exported.made.files["gru.float32.tflite"]))
-    assert {"FULLY_CONNECTED", "LOGISTIC", "TANH"} <= set(names)
+    assert {"FULLY_CONNECTED", "TANH"} <= set(names)
+    integers = dict(tflite_operators(exported.made.files["gru.int16x8.tflite"]))
+    assert {"FULLY_CONNECTED", "LOGISTIC", "TANH"} <= set(integers)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8"])
+def test_floats_are_summed_in_whole_vectors_and_need_no_sigmoid(exported, precision):
+    """What else there is would give other last bits on arm64 (benchmarks/flash_arm64.py)."""
+    model = Interpreter(model_content=exported.made.files[f"gru.{precision}.tflite"])
+    model.allocate_tensors()
+    size = {each["index"]: each["shape"] for each in model.get_tensor_details()}
+    ops = [(op["op_name"], op["outputs"][0]) for op in model._get_ops_details()]
+    widths = [int(size[out][-1]) for name, out in ops if name == "FULLY_CONNECTED"]
+    assert len(widths) >= 3
+    assert all(width % 8 == 0 for width in widths), widths
+    assert "LOGISTIC" not in {name for name, _ in ops}
+
+
+def test_a_product_that_padding_would_make_large_is_left_as_it_is():
+    """Of 1,024 weights on the converter's dynamic range would round it to int8."""
+    for rows, columns, width in (32, 18, 24), (48, 18, 18), (60, 18, 24):
+        kernel, bias = np.ones((rows, columns), np.float32), np.zeros(columns, np.float32)
+        with tf.Graph().as_default() as graph:
+            found = product(tf.zeros((1, rows)), kernel, bias)
+        assert found.shape[-1] == columns
+        made = [op.outputs[0].shape[-1] for op in graph.get_operations() if op.type == "MatMul"]
+        assert made == [width]
 
 
 def test_operators_that_are_too_new_are_named(monkeypatch, exported):

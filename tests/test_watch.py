@@ -79,6 +79,22 @@ def test_links_outbox_and_the_second_path() -> None:
     assert "health 1 s ago" in drawn
 
 
+def test_a_bundle_on_trial_is_seen_until_it_is_none() -> None:
+    view = View("t")
+    view.take("t/demo/slope/state", state(0))
+    tried = {"slope": {"bundle": "slope v2", "steps": 7, "of_steps": 30}, "other": 5}
+    said = [view.take("t/demo/health", health(ports={}, remote=remote)) for remote in (
+        {"trial": tried}, {"trial": tried}, {"trial": {"slope": {"ended": {"healthy": True}}}}, 4,
+    )]  # fmt: skip
+    assert said == [
+        ["demo station slope tries slope v2"], [], ["demo station slope tries slope v2 no longer"],
+        [],
+    ]  # fmt: skip
+    view.take("t/demo/health", health(remote={"trial": tried}))
+    drawn = screen(view, "here", NOW_MS, (100, 40), colours=False)
+    assert "slope                 0 normal     tries slope v2, 7 of 30 steps" in drawn
+
+
 def test_the_screen_fits_the_terminal_and_has_colours_where_wanted() -> None:
     view = View("talus")
     for number in range(30):

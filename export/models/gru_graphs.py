@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.models.products import SMALL, halved_gates, product
 from export.models.rounding import rounded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from export.history import Singles
     from export.models.gru import GruWeights
 
@@ -23,13 +26,14 @@ def step_function(weights: GruWeights, precision: str, stream: Singles, states: 
 
     Raises nothing; the float forms ignore the stream.
     """
-    if precision == "dynamic":
-        return _function(weights, _Pieces(weights, states))
-    if precision == "int8":
-        return _function(weights, _Joined(weights, stream, states))
     if precision == "int16x8":
-        return _function(_rounded(weights, stream, states), None)
-    return _function(weights, None)
+        return _function(_Plain(_rounded(weights, stream, states)), _sigmoid)
+    w = halved_gates(weights)
+    if precision == "dynamic":
+        return _function(_Pieces(w, states), _by_tanh)
+    if precision == "int8":
+        return _function(_Joined(w, stream, states), _by_tanh)
+    return _function(_Plain(w), _by_tanh)
 
 
 def _rounded(w: GruWeights, stream: Singles, states: Singles) -> GruWeights:
@@ -47,15 +51,13 @@ class _Plain:
     """Two products: of the features and of the state."""
 
     def __init__(self, w: GruWeights) -> None:
-        self._w = w
+        self.w = w
 
     def __call__(self, x: Any, state: Any) -> tuple[Any, Any, Any]:
         """Return z and r before their sigmoid, and the parts of the candidate."""
-        import tensorflow as tf
-
-        n = 2 * self._w.hidden
-        a = tf.matmul(x, self._w.kernel) + self._w.bias[0]
-        b = tf.matmul(state, self._w.recurrent) + self._w.bias[1]
+        n = 2 * self.w.hidden
+        a = product(x, self.w.kernel, self.w.bias[0])
+        b = product(state, self.w.recurrent, self.w.bias[1])
         return a[:, :n] + b[:, :n], a[:, n:], b[:, n:]
 
 
@@ -69,13 +71,13 @@ class _Pieces(_Plain):
         super().__init__(w)
         self._recurrent = rounded(w.recurrent, states)
         rows = w.kernel.shape[0]
-        self._width = max(1, min(w.hidden, 1023 // rows))
+        self._width = max(1, min(w.hidden, SMALL // rows))
 
     def __call__(self, x: Any, state: Any) -> tuple[Any, Any, Any]:
         """See _Plain."""
         import tensorflow as tf
 
-        w, width, n = self._w, self._width, 2 * self._w.hidden
+        w, width, n = self.w, self._width, 2 * self.w.hidden
         cuts = range(0, 3 * w.hidden, width)
         parts = [tf.matmul(x, w.kernel[:, i : i + width]) for i in cuts]
         a = tf.concat(parts, 1) + w.bias[0]
@@ -106,7 +108,7 @@ class _Joined(_Plain):
         """See _Plain."""
         import tensorflow as tf
 
-        w, n = self._w, 2 * self._w.hidden
+        w, n = self.w, 2 * self.w.hidden
         both = tf.concat([x * self._inverse, state], 1)
         gates = tf.matmul(both, self._gates) + (w.bias[0, :n] + w.bias[1, :n])
         outer = tf.matmul(both, self._outer) + w.bias[0, n:]
@@ -114,10 +116,23 @@ class _Joined(_Plain):
         return gates, outer, inner
 
 
-def _function(w: GruWeights, form: _Plain | None) -> Any:
+def _by_tanh(halves: Any) -> Any:
+    """Return the sigmoid of twice this."""
     import tensorflow as tf
 
-    sums = form or _Plain(w)
+    return 0.5 * tf.tanh(halves) + 0.5
+
+
+def _sigmoid(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.sigmoid(x)
+
+
+def _function(sums: _Plain, gate: Callable[[Any], Any]) -> Any:
+    import tensorflow as tf
+
+    w = sums.w
 
     @tf.function(  # type: ignore[untyped-decorator, unused-ignore]
         input_signature=[
@@ -127,9 +142,9 @@ def _function(w: GruWeights, form: _Plain | None) -> Any:
     )
     def step(x: Any, state: Any) -> dict[str, Any]:
         gates, outer, inner = sums(x, state)
-        z, r = tf.split(tf.sigmoid(gates), 2, axis=1)
+        z, r = tf.split(gate(gates), 2, axis=1)
         c = tf.tanh(outer + r * inner)
         following = c + z * (state - c)
-        return {"y": tf.matmul(following, w.head) + w.head_bias, "next_state": following}
+        return {"y": product(following, w.head, w.head_bias), "next_state": following}
 
     return step

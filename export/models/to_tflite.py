@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from export.models.products import product
 from export.quiet import native_silence
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ _INTEGER = {
 }
 _FLAT = 2
 """Dimensions of the kernel of a dense layer; a convolution has one more."""
-_FLOAT_SUMS = (
-    "ADD", "MUL", "SUB", "LOGISTIC", "TANH", "SPLIT", "CONCATENATION", "STRIDED_SLICE", "SLICE",
-)  # fmt: skip
+_CUTS = ("STRIDED_SLICE", "SLICE")
+_FLOAT_SUMS = ("ADD", "MUL", "SUB", "LOGISTIC", "TANH", "SPLIT", "CONCATENATION", *_CUTS)
 
 
 def reconstruction_function(net: Reconstruction) -> Any:
@@ -49,7 +49,7 @@ def _layer(layer: Any, h: Any) -> Any:
     import tensorflow as tf
 
     if layer.kernel.ndim == _FLAT:
-        return tf.matmul(tf.reshape(h, (1, -1)), layer.kernel) + layer.bias
+        return product(tf.reshape(h, (1, -1)), layer.kernel, layer.bias)
     if layer.repeat:
         steps, channels = h.shape[1:]
         h = tf.reshape(tf.concat([h, h], 2), (1, 2 * steps, channels))
@@ -115,8 +115,14 @@ def _last_product(model: bytes) -> list[str]:
     interpreter = Interpreter(model_content=model)
     names = {d["index"]: d["name"] for d in interpreter.get_tensor_details()}
     outputs = {d["index"] for d in interpreter.get_output_details()}
+    ops = interpreter._get_ops_details()  # noqa: SLF001  (there is no public way)
+    outputs |= {
+        int(op["inputs"][0])
+        for op in ops
+        if op["op_name"] in _CUTS and int(op["outputs"][0]) in outputs
+    }
     return [
         names[int(op["outputs"][0])]
-        for op in interpreter._get_ops_details()  # noqa: SLF001  (there is no public way)
+        for op in ops
         if op["op_name"] == "FULLY_CONNECTED" and int(op["outputs"][0]) in outputs
     ]
