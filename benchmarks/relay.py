@@ -12,6 +12,7 @@ readings (an hour or two; --readings for another number), the disk over an outag
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,10 +65,13 @@ TARGETS = {
     "threads_growth": Target("<=", 0),
     "disk_bytes_per_reading": Target("<=", 300),
     "disk_bytes_per_row_of_64": Target("<=", 300),
+    "fsyncs_per_s_at_1000_msgs": Target("<=", 5),
+    "fsyncs_per_s_at_1000_msgs_outage": Target("<=", 5),
 }
 REPORTED = ("drain_msgs_per_s", "confirmed_readings_per_s", "memory_readings",
             "bytes_written_per_day_64ch_1hz", "disk_bytes_per_value_of_64", "outage_disk_mb",
-            "outage_drain_s")  # fmt: skip
+            "outage_drain_s",
+            "alarm_on_disk_p99_ms_at_1000_msgs")  # fmt: skip
 """Figures without a target."""
 
 
@@ -157,6 +161,16 @@ def disk(*, quick: bool) -> Figures:
     return found
 
 
+def commits(*, quick: bool) -> Figures:
+    """Put 1,000 messages a second; count fsyncs, and time alarms to disk."""
+    needs_broker()
+    if shutil.which("strace") is None:
+        raise NotMeasuredError("no strace here (apt install strace)")
+    with tempfile.TemporaryDirectory(prefix="relay-commits-") as folder:
+        found: Figures = part("relay_commits").run(Path(folder), 6.0 if quick else 30.0)
+    return found
+
+
 PARTS: dict[str, Callable[..., Figures]] = {
     "faults_injected, alarms_raised, alarms_lost, alarms_out_of_order": chaos,
     "silent_drop_lost": silent,
@@ -164,6 +178,7 @@ PARTS: dict[str, Callable[..., Figures]] = {
     "drain_msgs_per_s, alarm_p99_s_while_draining": drain,
     "rss_growth_mb": memory,
     "disk_bytes_per_reading, bytes_written_per_day_64ch_1hz": disk,
+    "fsyncs_per_s_at_1000_msgs": commits,
 }
 
 
