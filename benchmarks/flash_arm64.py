@@ -4,9 +4,9 @@
 
 Both packages are made, installed as on a gateway, and run by qemu-user as a Cortex-A72. Compared
 are outputs for the golden inputs, bit by bit, and what `talus replay` makes of a recorded slope: in
-words (--why: each alarm with all its evidence and forecasts) byte for byte; as JSON, whose numbers
-have seven digits, byte for byte by models in integers, and by how far those are off by the models
-that are taken by themselves. Where arm64 programs cannot be run this says why, and ends with 0.
+words (--why: each alarm with all its evidence and forecasts), and as JSON, whose numbers have seven
+digits: by the models that are taken by themselves, and by models in integers alone. Where arm64
+programs cannot be run this says why, and ends with 0.
 """
 
 from __future__ import annotations
@@ -143,6 +143,9 @@ def run(suite: str, *, full: bool = True) -> dict[str, float]:
             off = max(off, numbers_off(*numbers))
     return {
         "arm64_int8_bit_equal": all(each.same_integers for each in found if each.whole),
+        "arm64_litert_bit_equal": not any(
+            each.differ for each in found if _runtime(each) == "litert"
+        ),
         "arm64_float_ulps": _farthest(found, ("litert", "onnxruntime")),
         "arm64_float_ulps_tflite": _farthest(found, ("tflite",)),
         "arm64_replay_identical": same,
@@ -155,8 +158,12 @@ def run(suite: str, *, full: bool = True) -> dict[str, float]:
 
 def _farthest(found: list[Compared], runtimes: tuple[str, ...]) -> int:
     """Return how far the floats of these runtimes are off at most; 0 where none is there."""
-    chosen = [each for each in found if not each.whole and each.name.split()[1] in runtimes]
+    chosen = [each for each in found if not each.whole and _runtime(each) in runtimes]
     return max((each.ulps for each in chosen), default=0)
+
+
+def _runtime(each: Compared) -> str:
+    return each.name.split()[1]
 
 
 def main() -> int:
@@ -177,6 +184,7 @@ def main() -> int:
     figures = run(args.suite, full=not args.slim_only)
     write(figures, args.json)
     good = figures["arm64_int8_bit_equal"] and figures["arm64_replay_identical"]
+    good = good and figures["arm64_litert_bit_equal"]
     good = good and figures["arm64_replay_json_identical_integers"]
     good = good and figures["arm64_replay_json_off"] <= MAX_OFF
     near = figures["arm64_float_ulps"] <= MAX_ULPS
