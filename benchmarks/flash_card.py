@@ -53,11 +53,15 @@ def gateway_toml(port: int, *, firmware: bool) -> str:
     Stations: "slope", of the demo, watched by models; "hot", whose level follows a value at once;
     with ``firmware`` "board", fed by the C node on a Cortex-M3.
     """
+    return f"{_HEAD.replace('PORT', str(port))}\n{stations_toml(firmware=firmware)}"
+
+
+def stations_toml(*, firmware: bool) -> str:
+    """Return its ports and stations."""
     demo = (demo_bundle().parent / "gateway.toml").read_text(encoding="utf-8")
     slope = demo[demo.index("[[station]]") :].replace('port = "node"', 'port = "slope"')
     slope = slope.replace("no_data_after_s = 7200", "no_data_after_s = 864000")
-    text = [_HEAD.replace("PORT", str(port))]
-    text += [_PORT.format(name) + 'clock = "node"' for name in ("slope", "hot")]
+    text = [_PORT.format(name) + 'clock = "node"' for name in ("slope", "hot")]
     text += [_PORT.format("board")] if firmware else []
     text += [slope, _station("hot", INTERVAL_S, ("hot", "load"), "raw", range(1, LEVELS))]
     if firmware:

@@ -104,7 +104,8 @@ class System:
 def _said(program: str, done: subprocess.CompletedProcess[str]) -> str:
     """Return why a program failed: the lines of the doctor that say so, else the last ones."""
     lines = (done.stdout + "\n" + done.stderr).splitlines()
-    # What it cannot see counts in a gate as well.
-    telling = [line for line in lines if line.startswith(("FAIL", "??"))] or lines[-3:]
+    # What it cannot see counts in a gate as well, but much of that is told to a person alone.
+    telling = [line for mark in ("FAIL", "??") for line in lines if line.startswith(mark)]
+    telling = telling or lines[-3:]
     text = "; ".join(line.strip() for line in telling if line.strip())
     return f"{program.rpartition('/')[2]}: {text[:_MAX_SAID] or f'ended with {done.returncode}'}"

@@ -187,7 +187,7 @@ def _state(view: StationView, values: dict[str, Any]) -> None:
 
 
 def _trials(gateway: GatewayView, remote: object) -> list[str]:
-    """Take which bundles are tried where; gives those that are no longer, and those that are now."""
+    """Take which bundles are tried where; gives what is new in it."""
     told = remote.get("trial") if isinstance(remote, dict) else None
     lines = []
     for name, view in gateway.stations.items():

@@ -264,6 +264,13 @@ def test_without_its_user_nothing_of_it_is_run_as_root() -> None:
     assert System(Place()).run("true") == ""
 
 
+def test_of_what_the_doctor_says_the_faults_come_first() -> None:
+    said = "?? clock: is that so?\nok values\nFAIL broker: nobody there\nhealth gate: fail"
+    with pytest.raises(UpdateError) as caught:
+        System(Place()).run("sh", "-c", 'echo "$0"; exit 1', said)
+    assert str(caught.value) == "sh: FAIL broker: nobody there; ?? clock: is that so?"
+
+
 def test_only_one_at_a_time(root: Root, monkeypatch, capsys) -> None:
     monkeypatch.setenv("TALUS_ROOT", str(root.root))
     run = root.run()

@@ -40,6 +40,4 @@ def halved_gates(w: GruWeights) -> GruWeights:
     """Return the weights whose gates are 0.5 + 0.5 tanh: a sigmoid of twice what comes in."""
     scale = np.ones(3 * w.hidden, np.float32)
     scale[: 2 * w.hidden] = 0.5  # a power of two: nothing is rounded
-    return replace(
-        w, kernel=w.kernel * scale, recurrent=w.recurrent * scale, bias=w.bias * scale
-    )
+    return replace(w, kernel=w.kernel * scale, recurrent=w.recurrent * scale, bias=w.bias * scale)
