@@ -27,6 +27,7 @@ from typing import Any
 import flash_board
 from figures import machine, write
 from flash_card import NAME, gateway_toml, make_card, make_hot
+from flash_cpu import on_its_cpu
 from flash_cuts import BOOT_S, kills, update
 from flash_debian import cache
 from flash_update import STATION, Updates
@@ -173,6 +174,7 @@ def run(suite: str, count: int) -> dict[str, float]:
         life = Life(vm, room, quiet, "board" in devices, updates)
         try:
             figures |= first_boot(life, began_s)
+            figures |= on_its_cpu(vm)
             figures |= hang(life)
             figures |= update(life)
             figures |= kills(life, count)

@@ -229,7 +229,7 @@ def test_operators_of_all_that_is_made_are_old_enough(exported):
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8"])
 def test_floats_are_summed_in_whole_vectors_and_need_no_sigmoid(exported, precision):
-    """What else there is would give other last bits on arm64 (benchmarks/flash_arm64.py)."""
+    """Else not even plain kernels give the same last bits on arm64 (benchmarks/flash_arm64.py)."""
     model = Interpreter(model_content=exported.made.files[f"gru.{precision}.tflite"])
     model.allocate_tensors()
     size = {each["index"]: each["shape"] for each in model.get_tensor_details()}
