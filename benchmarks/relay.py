@@ -66,12 +66,11 @@ TARGETS = {
     "disk_bytes_per_reading": Target("<=", 300),
     "disk_bytes_per_row_of_64": Target("<=", 300),
     "fsyncs_per_s_at_1000_msgs": Target("<=", 5),
-    "fsyncs_per_s_at_1000_msgs_outage": Target("<=", 5),
 }
 REPORTED = ("drain_msgs_per_s", "confirmed_readings_per_s", "memory_readings",
             "bytes_written_per_day_64ch_1hz", "disk_bytes_per_value_of_64", "outage_disk_mb",
             "outage_drain_s",
-            "alarm_on_disk_p99_ms_at_1000_msgs")  # fmt: skip
+            "fsyncs_per_s_at_1000_msgs_outage", "alarm_on_disk_p99_ms_at_1000_msgs")  # fmt: skip
 """Figures without a target."""
 
 

@@ -32,6 +32,7 @@ from export.local_broker import Mosquitto, free_port
 PER_SECOND = 1000
 SECONDS, QUICK_SECONDS = 30.0, 6.0
 ALARM_EVERY = 500
+_BEGIN, _END = "measured from here", "and no longer"
 _SYNCS = re.compile(r"\b(fsync|fdatasync|sync_file_range|syncfs)\(")
 
 
@@ -46,7 +47,7 @@ def load(folder: Path, port: int, seconds: float) -> dict[str, float]:
         relay.pump()
         time.sleep(0.01)
     alarms_s: list[float] = []
-    print("measured from here", file=sys.stderr, flush=True)
+    print(_BEGIN, file=sys.stderr, flush=True)
     began_s, count = time.monotonic(), round(seconds * PER_SECOND)
     for number in range(count):
         outbox.put([backlog_message(number)])
@@ -60,7 +61,7 @@ def load(folder: Path, port: int, seconds: float) -> dict[str, float]:
         if late_s < 0:
             time.sleep(-late_s)
     took_s = time.monotonic() - began_s
-    print("and no longer", file=sys.stderr, flush=True)
+    print(_END, file=sys.stderr, flush=True)
     relay.stop()
     outbox.close()
     return {
@@ -79,7 +80,9 @@ def counted(folder: Path, port: int, seconds: float) -> dict[str, float]:
     (folder / "data").mkdir(parents=True)
     done = subprocess.run([*strace, *work], capture_output=True, text=True, check=True)
     text = trace.read_text(encoding="utf-8", errors="replace")
-    inside = text.partition("measured from here")[2].partition("and no longer")[0]
+    inside, ended, _ = text.partition(_BEGIN)[2].partition(_END)
+    if not ended:
+        raise RuntimeError("strace has not seen the measurement begin and end")
     found: dict[str, float] = json.loads(done.stdout)
     found["fsyncs_per_s"] = (len(_SYNCS.findall(inside)) - found["alarms"]) / seconds
     return found

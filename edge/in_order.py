@@ -2,14 +2,13 @@
 
 Quality control, as any filter, depends on the order of what it sees: rows that come late must not
 lead to other decisions. A row goes on at once where it is the next that was due; after a hole it
-waits until the hole is filled or the lateness has passed: by the times of rows, or, where no more
-come, since it arrived. O(1) a row.
+waits until the hole is filled or the lateness has passed, by the times of rows. O(1) a row.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.flags import Flag
@@ -22,7 +21,6 @@ WARM = 5
 MAX_WAITING = 256
 """Rows of a port; then the oldest goes on."""
 MAX_SOURCES = 64
-NEVER_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +30,6 @@ class Row:
     time_ms: int
     values: tuple[float, ...] = field(compare=False)
     told: tuple[tuple[int, Flag], ...] = field(compare=False)
-    received_ms: int = field(default=0, compare=False)
 
 
 class _Line:
@@ -119,42 +116,14 @@ class InOrder:
                 found.append((source, row))
         return sorted(found, key=lambda each: each[1].time_ms)
 
-    @property
-    def due_ms(self) -> int:
-        """Up to when what waits does so, if no other row comes, on the clock of ``received_ms``."""
-        waiting = (row.received_ms for line in self._lines.values() for row in line.waiting)
-        return min(waiting, default=NEVER_MS) + self._lateness_ms
-
-    def overdue(self, now_ms: int) -> list[tuple[str, Row]]:
-        """Give the rows that have waited since they arrived as long as any may, and those before.
-
-        A sensor that the slope has carried away must not keep its last rows to itself.
-        """
-        found = []
-        for source, line in self._lines.items():
-            late = [row.received_ms + self._lateness_ms <= now_ms for row in line.waiting]
-            count = len(late) - late[::-1].index(True) if True in late else 0
-            for row in line.waiting[:count]:
-                line.go(row.time_ms)
-                found.append((source, row))
-            del line.waiting[:count]
-        return sorted(found, key=lambda each: each[1].time_ms)
-
-    def shift(self, delta_ms: int) -> None:
-        """Move all times of arrival: the clock of the gateway was set."""
-        for line in self._lines.values():
-            line.waiting = [
-                replace(row, received_ms=row.received_ms + delta_ms) for row in line.waiting
-            ]
-
     def let_go(self) -> list[tuple[str, Row]]:
         """Give all that waits: the time line begins anew."""
         found = [(source, row) for source, line in self._lines.items() for row in line.waiting]
         self._lines.clear()
         return found
 
-    def snapshot(self, now_ms: int) -> dict[str, Any]:
-        """Return the state as JSON-ready values; how long each row has waited is as of now."""
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
         return {
             source: {
                 "last_ms": line.last_ms,
@@ -168,7 +137,6 @@ class InOrder:
                         row.time_ms,
                         [None if v != v else v for v in row.values],
                         [[place, int(flag)] for place, flag in row.told],
-                        now_ms - row.received_ms,
                     ]
                     for row in line.waiting
                 ],
@@ -176,17 +144,16 @@ class InOrder:
             for source, line in self._lines.items()
         }
 
-    def restore(self, state: dict[str, Any], now_ms: int) -> None:
-        """Continue from a snapshot; older programs did not keep how long a row has waited."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot."""
         lines = {}
         for source, saved in state.items():
             line = lines[str(source)] = _Line()
             line.last_ms, line.newest_ms = int(saved["last_ms"]), int(saved["newest_ms"])
             line.interval_ms, line.seen = float(saved["interval_ms"]), int(saved["seen"])
             line.ahead_ms, line.alike = int(saved["ahead_ms"]), int(saved["alike"])
-            for time_ms, values, told, *waited_ms in saved["waiting"][:MAX_WAITING]:
+            for time_ms, values, told in saved["waiting"][:MAX_WAITING]:
                 given = tuple(float("nan") if v is None else float(v) for v in values)
                 flags = tuple((int(place), Flag(int(flag))) for place, flag in told)
-                arrived_ms = now_ms - int(*waited_ms)
-                line.waiting.append(Row(int(time_ms), given, flags, arrived_ms))
+                line.waiting.append(Row(int(time_ms), given, flags))
         self._lines = lines

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge.alarm import MODELS
 from edge.score import Scores
 
 if TYPE_CHECKING:
     from edge.alarm import Alarm, AlarmChange
     from edge.config import StationConfig
-    from edge.ruling import Ruling
     from edge.score import Head, Score
-    from edge.watch import Watch
 
 NEVER_MS = 2**62
 
@@ -209,19 +206,3 @@ class Silence:
         excused = state.get("excused_ms", {})  # older states have none
         self._excused = {name: now_ms - int(age) for name, age in excused.items()}
         self._since_ms, self._begun = since_ms, begun
-
-
-def silence_of(
-    config: StationConfig, alarm: Alarm, watch: Watch | None, rules: Ruling | None, unarmed: str
-) -> Silence:
-    """Return what listens for what models and rules of a station need."""
-    kinds = () if watch is None else watch.armed_kinds
-    used = () if watch is None else watch.channels
-    needed = () if rules is None else rules.decider.needed
-    lacks = unarmed and config.bundle and rules is not None
-    return Silence(
-        config, alarm, expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
-        armed=(*kinds, *(() if rules is None else rules.decider.moving)),
-        kinds=kinds, lacking=frozenset({MODELS}) if lacks else frozenset(),
-        unarmed=unarmed, watches=watch is not None or rules is not None,
-    )  # fmt: skip

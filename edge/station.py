@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge.alarm import Alarm, AlarmChange
+from edge.alarm import MODELS, Alarm, AlarmChange
 from edge.bundle_fit import check_schema
 from edge.in_order import InOrder, Row
 from edge.layouts import Layouts
@@ -12,7 +12,7 @@ from edge.qc import QualityControl
 from edge.qc_plan import qc_channels
 from edge.qc_repeat import ROWS
 from edge.ruling import Ruling
-from edge.silence import silence_of
+from edge.silence import Silence
 from edge.trial import Trial, go_on
 from edge.watch import Scored, Watch
 
@@ -63,18 +63,24 @@ class Station:
         self.flags: tuple[Flagged, ...] = ()
         """Of the last reading, or of what had waited for it."""
         self.order = InOrder(config.lateness_ms)
-        self._scored_between: list[Scored] = []  # told with the next reading, as are the flags
-        self._flags_between: tuple[Flagged, ...] = ()
         self._layouts = Layouts(config, board, shared, self.rejected)
-        self.silence = silence_of(config, self.alarm, self.watch, self.rules, self.unarmed)
+        kinds = () if self.watch is None else self.watch.armed_kinds
+        needed = () if self.rules is None else self.rules.decider.needed
+        used = () if self.watch is None else self.watch.channels
+        lacks = self.unarmed and config.bundle and self.rules is not None
+        self.silence = Silence(
+            config, self.alarm, expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
+            armed=(*kinds, *(() if self.rules is None else self.rules.decider.moving)),
+            kinds=kinds, lacking=frozenset({MODELS}) if lacks else frozenset(),
+            unarmed=self.unarmed, watches=self.watch is not None or self.rules is not None,
+        )  # fmt: skip
         self.alarm.ages = lambda now_ms: self.silence.ages(self.channels, now_ms)
         self.trial: Trial | None = None  # a bundle that is tried beside what watches
 
     @property
     def due_ms(self) -> int:
-        """Nothing can fall silent before this, or go on by itself."""
-        due_ms = self.silence.due_ms
-        return min(due_ms, self.order.due_ms) if self.order.waits else due_ms
+        """Nothing can fall silent before this."""
+        return self.silence.due_ms
 
     def receive(
         self, reading: Reading, *, rebased: bool
@@ -84,11 +90,13 @@ class Station:
         values = calibrator.apply(reading.values, reading.time_ms)
         if self.watch is not None or self.rules is not None:
             self.silence.begin(now_ms)
-        self.flags, self._flags_between = self._flags_between, ()
-        scored, self._scored_between = self._scored_between, []
+        self.flags = ()
+        scored: list[Scored] = []
         changes: list[AlarmChange] = []
         if rebased:
-            self._go_on(self.order.let_go(), scored, changes, now_ms)
+            for source, row in self.order.let_go():
+                found = list(row.values)
+                self._take(source, row.time_ms, found, row.told, scored, changes, now_ms)
             self.quality.reset()
         given = calibrator.missing(values) if sum(values) != sum(values) else ()
         source, at_ms = reading.source, reading.time_ms
@@ -96,18 +104,11 @@ class Station:
             self._take(source, at_ms, values, given, scored, changes, now_ms, rebased=rebased)
             return values, scored, changes
         going = self.order.past(at_ms)
-        taken = self.order.take(source, Row(at_ms, tuple(values), tuple(given), now_ms))
-        going += [(source, each) for each in taken]
-        self._go_on(going, scored, changes, now_ms, rebased=rebased)
-        return values, scored, changes
-
-    def _go_on(
-        self, rows: list[tuple[str, Row]], scored: list[Scored], changes: list[AlarmChange],
-        now_ms: int, *, rebased: bool = False,
-    ) -> None:  # fmt: skip
-        for port, row in rows:
+        taken = self.order.take(source, Row(at_ms, tuple(values), tuple(given)))
+        for port, row in (*going, *((source, each) for each in taken)):
             found = list(row.values)
             self._take(port, row.time_ms, found, row.told, scored, changes, now_ms, rebased=rebased)
+        return values, scored, changes
 
     def _take(
         self, source: str, time_ms: int, values: list[float], told: Sequence[tuple[int, Flag]],
@@ -201,17 +202,8 @@ class Station:
         return found if change is None else [*found, change]
 
     def tick(self, now_ms: int) -> list[AlarmChange]:
-        """Look for what has fallen silent, and let go what has waited for other rows long enough.
-
-        In the order and at the times it was due, however often one looks.
-        """
-        changes: list[AlarmChange] = []
-        while self.order.waits and (due_ms := self.order.due_ms) < now_ms:
-            changes += self.silence.tick(due_ms)
-            self.flags = self._flags_between
-            self._go_on(self.order.overdue(due_ms), self._scored_between, changes, due_ms)
-            self._flags_between = self.flags
-        return changes + self.silence.tick(now_ms)
+        """Look for what has fallen silent, in the order and at the times it was due."""
+        return self.silence.tick(now_ms)
 
     def maintain(self, port: str, maintained: set[str], now_ms: int) -> AlarmChange:
         """Take that maintenance of a port begins or ends; `maintained`: all that are in it now."""
@@ -221,7 +213,6 @@ class Station:
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set."""
         self.silence.shift(delta_ms)
-        self.order.shift(delta_ms)
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
         """Return the state as JSON-ready values; how long each was silent is as of ``now_ms``."""
@@ -232,7 +223,7 @@ class Station:
             "watch": None if self.watch is None else self.watch.snapshot(),
             "rules": None if self.rules is None else self.rules.snapshot(),
             "quality": self.quality.snapshot(),
-            "order": self.order.snapshot(now_ms),
+            "order": self.order.snapshot(),
             "trial": None if self.trial is None else self.trial.snapshot(),
         }
 
@@ -262,8 +253,10 @@ class Station:
                 why = f"the saved state cannot be used ({error!r})"
             else:
                 return notes
-        kinds = self.watch.armed_kinds
-        needed = () if self.rules is None else self.rules.decider.needed
+        kinds, needed = (
+            self.watch.armed_kinds,
+            () if self.rules is None else self.rules.decider.needed,
+        )
         silent = set(self.alarm.silent) & {*kinds, *self.watch.channels, *needed}
         self.alarm.forget_scores()
         if self.alarm.no_data:  # silent until its scores are heard, and then that is told
@@ -276,7 +269,7 @@ class Station:
         notes = []
         try:
             self.quality.restore(state["quality"])
-            self.order.restore(state.get("order", {}), now_ms)  # older programs kept none
+            self.order.restore(state.get("order", {}))  # older programs kept none
         except UNUSABLE as error:
             limits = None if self.watch is None else self.watch.jump_limits
             channels = qc_channels(self.config, limits)

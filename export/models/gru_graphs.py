@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.models.products import SMALL, halved_gates, product
+from export.models.products import LANES, SMALL, halved_gates, product
 from export.models.rounding import rounded
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class _Pieces(_Plain):
         super().__init__(w)
         self._recurrent = rounded(w.recurrent, states)
         rows = w.kernel.shape[0]
-        self._width = max(1, min(w.hidden, SMALL // rows))
+        width = max(1, min(w.hidden, SMALL // rows))
+        self._width = width - width % LANES or width
 
     def __call__(self, x: Any, state: Any) -> tuple[Any, Any, Any]:
         """See _Plain."""

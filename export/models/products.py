@@ -1,8 +1,9 @@
 """Products and gates in float that XNNPACK's plain kernels compute alike on x86 and on arm64.
 
 Measured with LiteRT under qemu-user, to the last bit: a column is summed in the same order on both
-as long as the columns fill whole vectors; tanh is the same, the sigmoid is not. Kernels that it
-has for one CPU alone sum in orders of their own (benchmarks/flash_cpu.py).
+as long as the columns fill whole vectors (those of forms for integers do where the hidden size is a
+multiple of 8); tanh is the same, the sigmoid is not. Kernels that XNNPACK has for one CPU alone sum
+in orders of their own (benchmarks/flash_cpu.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from export.history import Singles
     from export.models.gru import GruWeights
 
-_LANES = 8
+LANES = 8
 """Floats in the widest vector that the kernels of both have in common."""
 SMALL = 1023
 """A product of at most so many weights is left in float by the converter's dynamic range."""
@@ -30,7 +31,7 @@ def product(x: Any, kernel: Singles, bias: Singles) -> Any:
     import tensorflow as tf
 
     rows, columns = kernel.shape
-    more = -columns % _LANES
+    more = -columns % LANES
     if not more or rows * columns <= SMALL < rows * (columns + more):
         return tf.matmul(x, kernel) + bias
     wide = np.pad(kernel, ((0, 0), (0, more))), np.pad(bias, (0, more))
