@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from flash_afar_desk import Desk
 
 ARCH = "arm64"
+ROOT_MIB = "1200"
+"""Of the root partition: two releases are kept, and a third has to find room beside them."""
 _KEPT = "float16.tflite"
 """No more of a bundle than one runtime needs."""
 _SOURCES = ("edge", "export", "firmware_bridge")
@@ -110,7 +112,7 @@ def make_card(desk: Desk, deb: Path, root: Path, suite: str) -> Path:
         "provision", "--site", folder / "site.toml", "--bundle", make_bundle(desk, 1),
         "--deb", deb, "--suite", suite, "--out", card,
     ).strip())  # fmt: skip
-    talus_export("image", "--root", root, "--card", card, "--boot-mb", "64", "--data-mb", "32",
-                 "--out", image)  # fmt: skip
+    talus_export("image", "--root", root, "--card", card, "--boot-mb", "64", "--root-mb", ROOT_MIB,
+                 "--data-mb", "32", "--out", image)  # fmt: skip
     os.truncate(image, image.stat().st_size + CARD_MIB * MIB)
     return image

@@ -86,6 +86,8 @@ def package_cut(afar: Afar, deb: Path, versions: tuple[str, str]) -> dict[str, f
 
     def reached() -> bool:
         """Tell whether it is where the power is to be cut."""
+        if answers:
+            raise RuntimeError(f"package: {answers[0].stdout}{answers[0].stderr}")
         with suppress(ValueError):
             return bool(json.loads(afar.vm.ask(_JOURNAL, 20.0) or "")["phase"] == _CUT_AT)
         return False
