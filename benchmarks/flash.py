@@ -135,34 +135,29 @@ def make_root(path: Path, files: Mapping[str, bytes]) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def arm64(**_: bool) -> Figures:
-    """Install both packages in an arm64 Debian; compare outputs and alarms with this machine's."""
+def _long(lacking: Callable[[], str], name: str, *asked: int) -> Figures:
+    """Run a part that takes its time, on bookworm, where that can be."""
     if not Options.full:
         raise NotMeasuredError("only with --full")
-    if why := part("flash_debian").lacking():
+    if why := lacking():
         raise NotMeasuredError(why)
-    found: Figures = part("flash_arm64").run("bookworm")
+    found: Figures = part(name).run("bookworm", *asked)
     return found
+
+
+def arm64(**_: bool) -> Figures:
+    """Install both packages in an arm64 Debian; compare outputs and alarms with this machine's."""
+    return _long(part("flash_debian").lacking, "flash_arm64")
 
 
 def boot(**_: bool) -> Figures:
     """Boot a flashed card in a virtual machine, up to the alarm; then kill it again and again."""
-    if not Options.full:
-        raise NotMeasuredError("only with --full")
-    if why := part("flash_vm").why_not():
-        raise NotMeasuredError(why)
-    found: Figures = part("flash_life").run("bookworm", Options.kills)
-    return found
+    return _long(part("flash_vm").why_not, "flash_life", Options.kills)
 
 
 def afar(**_: bool) -> Figures:
     """Boot a card with a token: enrolment, TLS, updates from the desk, one of them cut off."""
-    if not Options.full:
-        raise NotMeasuredError("only with --full")
-    if why := part("flash_vm").why_not():
-        raise NotMeasuredError(why)
-    found: Figures = part("flash_afar").run("bookworm")
-    return found
+    return _long(part("flash_vm").why_not, "flash_afar")
 
 
 PARTS: dict[str, Callable[..., Figures]] = {

@@ -31,7 +31,7 @@ from flash_afar_updates import bundle_on_trial, configurations, package, package
 from flash_card import make_hot
 from flash_cuts import BOOT_S
 from flash_debian import cache
-from flash_vm import Vm, await_true, boot_root, why_not
+from flash_vm import Vm, await_true, boot_root, first_boot_told, tell, why_not
 
 from export.demo import make_node
 from export.package.targets import SUITES
@@ -45,7 +45,6 @@ CALM_DAYS, ROWS_A_SECOND = 100.0, 2.0
 """The slope does not fail: a bundle takes over where no level stands."""
 GOOD = {"secrets_left": 0, "inside_wrong": 0, "doctor_faults": 0, "package_cut_survived": 1,
         "strangers_heard": 0}  # fmt: skip
-_DONE = "/var/lib/talus-firstboot/done"
 
 
 @dataclass
@@ -83,8 +82,7 @@ def first_boot(afar: Afar, began_s: float) -> dict[str, float]:
     print(f"first message over TLS {took_s:.0f} s after power on", flush=True)
     alarm_s = afar.await_alarm(began_s)
     print(f"first alarm after {alarm_s:.0f} s")
-    await_true(lambda: afar.vm.ask(f"test -e {_DONE} && echo yes") == "yes\n", BOOT_S, 2.0)
-    status = afar.vm.must("cat /boot/firmware/talus-status.txt")
+    status = first_boot_told(afar.vm, BOOT_S)
     print(status)
     print(asked(afar.vm, "systemd-analyze security --no-pager talus talus-update"
                 " | grep -i overall; true"))  # fmt: skip
@@ -122,21 +120,11 @@ def run(suite: str) -> dict[str, float]:
             figures |= package(afar, packages[0], NEW)
             figures |= package_cut(afar, packages[1], (NEW, NEWER))
         except Exception:
-            tell(afar, folder)
+            tell(afar.vm, folder, "cat /var/lib/talus-update/outcome.json")
             raise
         afar.vm.kill()
         figures["secrets_left"] = left_in(card, (desk.token().encode(),))
     return figures
-
-
-def tell(afar: Afar, folder: Path) -> None:
-    """Say all that may tell why."""
-    for command in ("cat /boot/firmware/talus-status.txt", "systemctl status talus --no-pager -l",
-                    "journalctl -u talus-firstboot -u talus -u talus-update -n 80 --no-pager",
-                    "cat /var/lib/talus-update/outcome.json"):  # fmt: skip
-        print(f"--- {command}\n{afar.vm.ask(command, 60.0)}", file=sys.stderr)
-    for path in sorted(folder.glob("console.*.log"))[-1:]:
-        print(f"--- console\n{path.read_text(errors='replace')[-3000:]}", file=sys.stderr)
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ from flash_cpu import on_its_cpu
 from flash_cuts import BOOT_S, kills, update
 from flash_debian import cache
 from flash_update import STATION, Updates
-from flash_vm import Vm, await_true, boot_root, why_not
+from flash_vm import Vm, await_true, boot_root, first_boot_told, tell, why_not
 from relay_parts import Broker
 from relay_room import Room
 
@@ -42,7 +42,6 @@ from export.package.targets import SUITES, target
 SLOPE_ROWS_A_SECOND = 20.0
 ALARM_S = 900.0
 """How long is waited; it is no target."""
-_DONE = "/var/lib/talus-firstboot/done"
 _STATE = "systemctl show talus -p ActiveState --value"
 _JOURNAL = (
     'python3 -c \'import json,sqlite3; db=sqlite3.connect("file:/var/lib/talus/outbox.db?mode=ro",'
@@ -98,11 +97,6 @@ class Life:
         station = told()[-1]
         return "" if station["unarmed"] else str(station["bundle"])
 
-    def status(self) -> str:
-        """Return what the first boot says of itself, once all of it is done."""
-        await_true(lambda: self.vm.ask(f"test -e {_DONE} && echo yes") == "yes\n", BOOT_S, 2.0)
-        return self.vm.must("cat /boot/firmware/talus-status.txt")
-
     def journal(self) -> list[tuple[str, str]]:
         """Return (station, id) of all that the gateway has raised, asked of its file."""
         lines = self.vm.must(_JOURNAL).strip().splitlines()
@@ -114,7 +108,7 @@ def first_boot(life: Life, began_s: float) -> dict[str, float]:
     """Wait for the alarms of all stations; what the first boot says of itself."""
     took_s = life.await_more("hot", BOOT_S) and time.monotonic() - began_s
     print(f"first alarm {took_s:.0f} s after talus-export provision began")
-    print(life.status())
+    print(first_boot_told(life.vm, BOOT_S))
     print(
         life.vm.must("df -h /var/lib/talus; systemctl --failed --no-legend; ls /dev/serial/by-id")
     )
@@ -179,18 +173,9 @@ def run(suite: str, count: int) -> dict[str, float]:
             figures |= update(life)
             figures |= kills(life, count)
         except Exception:
-            tell(life, folder)
+            tell(vm, folder)
             raise
     return figures
-
-
-def tell(life: Life, folder: Path) -> None:
-    """Say all that may tell why."""
-    for command in ("cat /boot/firmware/talus-status.txt", "systemctl status talus --no-pager -l",
-                    "journalctl -u talus-firstboot -u talus -n 60 --no-pager"):  # fmt: skip
-        print(f"--- {command}\n{life.vm.ask(command, 60.0)}", file=sys.stderr)
-    for path in sorted(folder.glob("console.*.log"))[-1:]:
-        print(f"--- console\n{path.read_text(errors='replace')[-3000:]}", file=sys.stderr)
 
 
 def main() -> int:

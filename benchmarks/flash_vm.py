@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ Restart=always
 RestartSec=1
 """
 _MARK = "talus-vm-said"
+_DONE = "/var/lib/talus-firstboot/done"
 
 
 def why_not() -> str:
@@ -70,6 +72,22 @@ def await_true(what: Callable[[], object], patience_s: float, every_s: float = 0
         if time.monotonic() > end_s:
             raise RuntimeError(f"not within {patience_s:.0f} s: {what.__doc__ or what}")
         time.sleep(every_s)
+
+
+def first_boot_told(vm: Vm, patience_s: float) -> str:
+    """Wait until all of the first boot is done; what it says of itself."""
+    await_true(lambda: vm.ask(f"test -e {_DONE} && echo yes") == "yes\n", patience_s, 2.0)
+    return vm.must("cat /boot/firmware/talus-status.txt")
+
+
+def tell(vm: Vm, folder: Path, *more: str) -> None:
+    """Say all that may tell why something went wrong; ``more``: commands to run inside."""
+    for command in ("cat /boot/firmware/talus-status.txt", "systemctl status talus --no-pager -l",
+                    "journalctl -u talus-firstboot -u talus -u talus-update -n 80 --no-pager",
+                    *more):  # fmt: skip
+        print(f"--- {command}\n{vm.ask(command, 60.0)}", file=sys.stderr)
+    for path in sorted(folder.glob("console.*.log"))[-1:]:
+        print(f"--- console\n{path.read_text(errors='replace')[-3000:]}", file=sys.stderr)
 
 
 class Vm:

@@ -5,9 +5,9 @@
 
 Every gateway is ``talus run`` in a process of its own, with instruments on ptys. What cannot be
 measured here is named with its reason, and left out of the figures. Memory is watched over 10^7
-readings (an hour or two; --readings for another number), the disk over an outage of 72 hours. With
---quick 100 faults in place of 1,000, a backlog of 10,000 messages in place of 100,000, an outage of
-4 hours, and shorter runs of all else.
+readings (an hour or two; --readings for another number), the disk over an outage of 72 hours;
+fsyncs are counted by strace. With --quick 100 faults in place of 1,000, a backlog of 10,000
+messages in place of 100,000, an outage of 4 hours, and shorter runs of all else.
 """
 
 from __future__ import annotations

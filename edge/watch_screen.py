@@ -84,7 +84,7 @@ def _gateway(name: str, gateway: GatewayView, now_ms: int) -> list[Line]:
         more = each.words().partition(", ")[2].replace("NO-DATA", "").strip(", ")
         row.append((f" {more}" if more else "", ""))
         if each.trial:
-            row.append((f"  tries {each.trial}, {each.trial_steps}", "36"))
+            row.append((f"  tries {each.trial}{each.trial_steps}", "36"))
         if each.latest_ms:
             row.append((f"  reading {age(now_ms, each.latest_ms)} old", _GREY))
         lines.append(row)

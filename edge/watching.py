@@ -195,7 +195,7 @@ def _trials(gateway: GatewayView, remote: object) -> list[str]:
         each = each if isinstance(each, dict) else {}
         before, view.trial = view.trial, plain(each.get("bundle"))
         steps, of = whole(each.get("steps")), whole(each.get("of_steps"))
-        view.trial_steps = f"{steps or 0} of {of} steps" if view.trial and of else ""
+        view.trial_steps = f", {steps or 0} of {of} steps" if view.trial and of else ""
         if view.trial != before:
             begun = f"tries {view.trial}" if view.trial else f"tries {before} no longer"
             lines.append(f"station {name} {begun}")

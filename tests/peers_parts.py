@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
+import bench_modules
+
+NAMES = (
+    "tally", "page", "report", "env", "anomaly", "gateways", "loss", "speed", "inference",
+)  # fmt: skip
 
 
 @contextmanager
 def imported() -> Iterator[Any]:
-    """Import the parts as `python benchmarks/peers.py` does, and leave sys.path as it was."""
-    before = list(sys.path)
-    sys.path.append(str(FOLDER))
-    try:
-        names = (
-            "tally",
-            "page",
-            "report",
-            "env",
-            "anomaly",
-            "gateways",
-            "loss",
-            "speed",
-            "inference",
-        )
-        found = {n: importlib.import_module(f"peers_{n}") for n in names}
-        yield SimpleNamespace(entry=importlib.import_module("peers"), **found)
-    finally:
-        sys.path[:] = before
+    """Give the parts without their prefix, and ``entry``, the script itself."""
+    names = (f"peers_{each}" for each in NAMES)
+    with (
+        bench_modules.imported(*names, under="peers_") as found,
+        bench_modules.imported("peers") as script,
+    ):
+        found.entry = script.peers
+        yield found

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-FOLDER = Path(__file__).parent.parent / "benchmarks"
+from bench_modules import imported
 
 
 @pytest.fixture(scope="module")
 def insn() -> Iterator[Any]:
-    """Import it as `python benchmarks/insn.py` does, and leave sys.path as it was."""
-    before = list(sys.path)
-    sys.path.append(str(FOLDER))
-    try:
-        yield importlib.import_module("insn")
-    finally:
-        sys.path[:] = before
+    with imported("insn") as found:
+        yield found.insn
 
 
 @pytest.mark.parametrize(("share", "off"), [(1.0, 0), (1.019, 0), (0.981, 0), (1.03, 1), (0.9, 1)])

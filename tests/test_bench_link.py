@@ -6,29 +6,20 @@ import importlib
 import json
 import random
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bench_modules import FOLDER, imported
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.framing import BadFrame, Frame, FrameDecoder, encode
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def parts() -> Any:
-    """Import the parts as `python benchmarks/link.py` does, and leave sys.path as it was."""
-    before = list(sys.path)
-    sys.path.append(str(FOLDER))
-    try:
-        names = ("link", "link_frames", "link_cpu")
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path[:] = before
+    with imported("link", "link_frames", "link_cpu") as found:
+        yield found
 
 
 def test_a_damage_is_where_it_says_and_nowhere_else(parts) -> None:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
 import socket
-import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bench_modules import imported
 from hypothesis import given
 from hypothesis import strategies as st
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
 NAMES = "relay", *(f"relay_{part}" for part in (
     "judge", "faults", "proxy", "parts", "latency", "room", "silent", "memory", "drain"
 ))  # fmt: skip
 
 
-_before = list(sys.path)
-sys.path.append(str(FOLDER))  # as `python benchmarks/relay.py` has it; then left as it was
-try:
-    PARTS = SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-finally:
-    sys.path[:] = _before
+with imported(*NAMES) as PARTS:
+    pass
 
 
 @pytest.fixture

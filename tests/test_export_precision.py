@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.bench import demo_bundle
-from edge.errors import TalusError
-from edge.runtime import RUNTIMES, installed
+from edge.errors import RuntimeMissingError, TalusError
+from edge.runtime import RUNTIMES, installed, load
 from export.models import artifacts, parity
 from export.models.artifacts import LIMITS, STREAM_STEPS, export_model, stream_of
 from export.models.gru import GruWeights, run
@@ -249,6 +249,11 @@ def test_a_product_that_padding_would_make_large_is_left_as_it_is():
         assert found.shape[-1] == columns
         made = [op.outputs[0].shape[-1] for op in graph.get_operations() if op.type == "MatMul"]
         assert made == [width]
+
+
+def test_tflite_runtime_is_refused_beside_tensorflow_which_it_would_end() -> None:
+    with pytest.raises(RuntimeMissingError, match="a process that has loaded TensorFlow"):
+        load(demo_bundle() / "gru.float32.tflite", "tflite")
 
 
 def test_operators_that_are_too_new_are_named(monkeypatch, exported):

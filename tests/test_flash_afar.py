@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bench_modules import imported
 
 from edge.config import load_config
 from export.local_broker import mosquitto_path
 from export.provision.firstboot.status import OK, WAITS, Status
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def parts() -> Any:
-    """Import the parts as `python benchmarks/flash_afar.py` does, and leave sys.path as it was."""
-    before = list(sys.path)
-    sys.path.append(str(FOLDER))
-    try:
-        names = ("desk", "site", "inside")
-        yield SimpleNamespace(**{n: importlib.import_module(f"flash_afar_{n}") for n in names})
-    finally:
-        sys.path[:] = before
+    with imported(
+        "flash_afar_desk", "flash_afar_site", "flash_afar_inside", under="flash_afar_"
+    ) as all_of:
+        yield all_of
 
 
 def test_each_step_of_the_first_boot_is_to_be_told_as_ok(parts) -> None:

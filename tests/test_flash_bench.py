@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from bench_modules import imported
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import load_config
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
 SINGLE = np.float32
 BENCH = """\
 litert                p50 us    p99 us  share   gru.float32.tflite
@@ -27,14 +23,8 @@ onnxruntime           p50 us    p99 us  share   gru.float32.onnx
 
 @pytest.fixture(scope="module")
 def parts() -> Any:
-    """Import the parts as `python benchmarks/flash.py` does, and leave sys.path as it was."""
-    before = list(sys.path)
-    sys.path.append(str(FOLDER))
-    try:
-        names = ("flash", "flash_compare", "flash_card", "flash_initrd")
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path[:] = before
+    with imported("flash", "flash_compare", "flash_card", "flash_initrd") as found:
+        yield found
 
 
 def steps_up(value: float, count: int) -> Any:
