@@ -34,6 +34,16 @@ class Compared:
     """Whether all between its input and its output are integers."""
 
     @property
+    def runtime(self) -> str:
+        """What ran it."""
+        return self.name.split()[1]
+
+    @property
+    def plain(self) -> bool:
+        """Whether by kernels that are the same on every CPU."""
+        return self.name.split()[2] == "plain"
+
+    @property
     def same_integers(self) -> bool:
         """Whether what it computed in integers is the same, to the last bit.
 
@@ -75,12 +85,17 @@ def compare(
     return found
 
 
+def float_ulps(found: list[Compared], *, plain: bool) -> int:
+    """Return how far outputs are off of what computes in floats, by kernels plain or tuned."""
+    return max(each.ulps for each in found if not each.whole and each.plain is plain)
+
+
 def table(found: list[Compared]) -> str:
     """Return what differs, and how far."""
-    lines = [f"{'artifact, runtime, form':<46} {'differ':>12} {'ulp':>5}"]
+    lines = [f"{'artifact, runtime, kernels, form':<52} {'differ':>12} {'ulp':>5}"]
     for each in found:
         share = f"{each.differ} of {each.of}" if each.differ else "none"
-        lines.append(f"{each.name:<46} {share:>12} {each.ulps:>5}{'  int' if each.whole else ''}")
+        lines.append(f"{each.name:<52} {share:>12} {each.ulps:>5}{'  int' if each.whole else ''}")
     return "\n".join(lines)
 
 

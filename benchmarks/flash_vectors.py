@@ -3,8 +3,9 @@
   python flash_vectors.py BUNDLE OUT.npz
 
 Run once here and once on the other machine, beside the Talus that is installed there: it needs
-numpy and `edge`, nothing else. Two forms of each: every step from a state of zeros (`once`), and
-one after the other, the state carried on (`carried`).
+numpy and `edge`, nothing else. With kernels tuned to the CPU and with plain ones. Two forms of
+each: every step from a state of zeros (`once`), and one after the other, the state carried on
+(`carried`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from edge.bundle import read_manifest
 from edge.errors import RuntimeMissingError
-from edge.runtime import RUNTIMES, Singles, installed, load
+from edge.runtime import KERNELS, RUNTIMES, Singles, installed, load
 from edge.trust import ANY_SIGNER
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 
 
 def vectors(folder: Path, runtime: str) -> dict[str, Singles]:
-    """Return outputs by "file runtime form"; none of an artifact that does not load there."""
+    """Return outputs by "file runtime kernels form"; none of what does not load there."""
+    found: dict[str, Singles] = {}
+    for kernels in KERNELS:
+        found |= _vectors(folder, runtime, kernels)
+    return found
+
+
+def _vectors(folder: Path, runtime: str, kernels: str) -> dict[str, Singles]:
     import json
 
     manifest = read_manifest(folder, ANY_SIGNER)
@@ -39,9 +47,9 @@ def vectors(folder: Path, runtime: str) -> dict[str, Singles]:
             if artifact.format != RUNTIMES[runtime] or runtime not in artifact.runtimes:
                 continue
             try:
-                model = load(folder / artifact.file, runtime)
+                model = load(folder / artifact.file, runtime, kernels)
             except RuntimeMissingError as error:
-                print(f"{artifact.file} in {runtime}: {error}", file=sys.stderr)
+                print(f"{artifact.file} in {runtime}, {kernels}: {error}", file=sys.stderr)
                 continue
             zeros = np.zeros((1, spec.hidden), np.float32) if spec.hidden else None
             state, once, carried = zeros, [], []
@@ -49,9 +57,10 @@ def vectors(folder: Path, runtime: str) -> dict[str, Singles]:
                 once.append(model.step(x[None], zeros)[0].ravel().copy())
                 y, state = model.step(x[None], state)
                 carried.append(y.ravel().copy())
-            found[f"{artifact.file} {runtime} once"] = np.stack(once)
+            name = f"{artifact.file} {runtime} {kernels}"
+            found[f"{name} once"] = np.stack(once)
             if spec.hidden:
-                found[f"{artifact.file} {runtime} carried"] = np.stack(carried)
+                found[f"{name} carried"] = np.stack(carried)
     return found
 
 

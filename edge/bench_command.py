@@ -59,6 +59,8 @@ def add_commands(commands: Any) -> None:
         help="litert, onnxruntime, tflite (default: what is installed)")  # fmt: skip
     add("--precision", type=_words, default=(), metavar="NAME,...",
         help="float32, float16, dynamic, int8, int16x8 (default: all of the bundle)")  # fmt: skip
+    add("--kernels", choices=("tuned", "plain"), default="tuned",
+        help="tuned to this CPU, or plain: floats the same on every CPU (tuned)")  # fmt: skip
     add("--stations", type=_counts, default=(1, 10, 100), metavar="N,...",
         help="stations due at once (1,10,100)")  # fmt: skip
     add("--no-start", action="store_true", help="start no processes: no start-up, no memory")
@@ -148,7 +150,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     return Wanted(
         bundles=tuple(args.bundle or (demo_bundle(),)), count=args.count,
         rounds=args.rounds, runtimes=args.runtime, precisions=args.precision,
-        stations=args.stations, starts=not args.no_start, rate_hz=args.rate,
+        kernels=args.kernels, stations=args.stations, starts=not args.no_start, rate_hz=args.rate,
         seconds=args.seconds or 10.0, soak_s=soak, interval_s=interval, data_dir=args.data_dir,
         root=args.root,
     )  # fmt: skip

@@ -103,6 +103,7 @@ def _facts(v: dict[str, Any]) -> list[str]:
     warm, core = m["temperature_c"], method["pinned_core"]
     ended = "" if v["ended"] == DONE else f" ({v['ended'].upper()})"
     table = f" of {asked['count']}" if v["mode"] == "table" else ""
+    kernels = ", plain kernels" if asked.get("kernels") == "plain" else ""
     return [
         f"{m['board'] or 'board unknown'} ({m['host']})",
         f"{m['cpu'] or m['arch']}, {m['cores']} cores",
@@ -114,7 +115,7 @@ def _facts(v: dict[str, Any]) -> list[str]:
         *(m["runtimes"].get(name) or "absent" for name in ("litert", "onnxruntime", "tflite")),
         ", ".join(f"{s['label']} (hidden {s['hidden']})" for s in v["bundles"]),
         f"{method['clock_overhead_ns']:.0f} ns, {'not pinned' if core is None else f'core {core}'}",
-        f"{v['mode']}{table}{ended}",
+        f"{v['mode']}{table}{kernels}{ended}",
     ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.bench_spread import Spread, spread
 from edge.errors import RuntimeMissingError
-from edge.runtime import RUNTIMES, Singles, installed, load
+from edge.runtime import KERNELS, RUNTIMES, Singles, installed, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,10 +58,11 @@ def time_models(
     count: int,
     runtimes: Sequence[str] = (),
     precisions: Sequence[str] = (),
+    kernels: str = KERNELS[0],
 ) -> list[ModelTime]:
     """Return the time of every artifact in every runtime installed that reads its format."""
     pairs = _pairs(manifest, runtimes, precisions)
-    return [_time_model(*pair, folder, manifest, count) for pair in pairs]
+    return [_time_model(*pair, folder, manifest, count, kernels) for pair in pairs]
 
 
 def time_batches(
@@ -71,12 +72,13 @@ def time_batches(
     count: int,
     runtimes: Sequence[str] = (),
     precisions: Sequence[str] = (),
+    kernels: str = KERNELS[0],
 ) -> Iterator[ModelTime]:
     """Give the time of the forecaster with several stations in one call, where it takes them."""
     for pair in _pairs(manifest, runtimes, precisions):
         if pair[0] == "gru" and not pair[2].batch:  # others are made for one station a call
             for batch in batches:
-                yield _time_model(*pair, folder, manifest, count, batch=batch)
+                yield _time_model(*pair, folder, manifest, count, kernels, batch=batch)
 
 
 def _pairs(
@@ -105,10 +107,10 @@ def _refused(
 
 def _time_model(
     name: str, spec: ForecasterSpec | DetectorSpec, artifact: Artifact, runtime: str,
-    folder: Path, manifest: Manifest, count: int, *, batch: int = 1,
+    folder: Path, manifest: Manifest, count: int, kernels: str, *, batch: int = 1,
 ) -> ModelTime:  # fmt: skip
     try:
-        model = load(folder / artifact.file, runtime)
+        model = load(folder / artifact.file, runtime, kernels)
         x, state = _inputs(spec, len(manifest.features.terms), batch)
         first_us, steps, bare = _steps(model, x, state, count)
     except RuntimeMissingError as error:

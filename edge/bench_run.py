@@ -35,6 +35,7 @@ from edge.bench_stages import time_parts, time_whole
 from edge.bench_start import start
 from edge.bench_stations import time_stations
 from edge.bench_ways import Subject, check_runtimes, subject
+from edge.runtime import KERNELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ class Wanted:
     rounds: int = 5
     runtimes: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
+    kernels: str = "tuned"
     stations: tuple[int, ...] = (1, 10, 100)
     starts: bool = True
     rate_hz: float | None = None
@@ -76,7 +78,8 @@ class Wanted:
         """Return it as JSON values."""
         return {
             "count": self.count, "rounds": self.rounds, "runtimes": list(self.runtimes),
-            "precisions": list(self.precisions), "stations": list(self.stations),
+            "precisions": list(self.precisions), "kernels": self.kernels,
+            "stations": list(self.stations),
             "rate_hz": self.rate_hz, "seconds": self.seconds, "soak_s": self.soak_s,
             "interval_s": self.interval_s,
         }  # fmt: skip
@@ -97,10 +100,12 @@ def measure(
     check_runtimes(wanted.runtimes)
     yield from machine_lines(found.machine)
     yield from method_lines(found.method)
+    if wanted.kernels != KERNELS[0]:
+        yield f"kernels: {wanted.kernels}"
     yield from (f"WARNING: {text}" for text in found.warnings)
     by_mode = {"table": _table, "paced": _paced, "soak": _soak}[wanted.mode]
     for folder in wanted.bundles:
-        tested = subject(folder, wanted.runtimes, wanted.precisions)
+        tested = subject(folder, wanted.runtimes, wanted.precisions, wanted.kernels)
         found.bundles.append(tested.shape)
         found.missing += tested.missing
         yield ""
@@ -115,7 +120,8 @@ def _table(
     runs = _runs(wanted, tested, found)
     if wanted.starts:
         for way, _ in tested.ways:
-            found.starts.append((way, start(tested.folder, way.runtime, way.precision)))
+            begun = start(tested.folder, way.runtime, way.precision, wanted.kernels)
+            found.starts.append((way, begun))
     yield ""
     yield from run_lines(runs, [each for each in found.starts if each[0].bundle == label])
     yield from missing_lines(tested.missing)
@@ -133,10 +139,11 @@ def _table(
     yield ""
     yield from leaving_lines(leaving)
     kept()
-    models = time_models(tested.folder, m, wanted.count, wanted.runtimes, wanted.precisions)
+    asked = wanted.runtimes, wanted.precisions, wanted.kernels
+    models = time_models(tested.folder, m, wanted.count, *asked)
     several = [n for n in wanted.stations if n > 1]
     few = max(MIN_A_ROUND, wanted.count // 10)
-    models += time_batches(tested.folder, m, several, few, wanted.runtimes, wanted.precisions)
+    models += time_batches(tested.folder, m, several, few, *asked)
     found.models += [(label, model) for model in models]
     yield ""
     yield from model_lines(models)

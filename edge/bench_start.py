@@ -34,11 +34,12 @@ class Start:
     failed: str = ""
 
 
-def start(folder: Path, runtime: str, precision: str) -> Start:
+def start(folder: Path, runtime: str, precision: str, kernels: str = "tuned") -> Start:
     """Start a process on a bundle, and wait for its first reading."""
     home = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
     command = [sys.executable, "-m", "edge.bench_start", str(folder), runtime, precision]
+    command.append(kernels)
     began = time.monotonic()
     try:
         done = subprocess.run(
@@ -59,7 +60,7 @@ def _failed(why: str) -> Start:
     return Start(0.0, 0.0, 0.0, 0.0, None, f"a process of its own did not come to a reading: {why}")
 
 
-def _first(folder: Path, runtime: str, precision: str) -> dict[str, float | None]:
+def _first(folder: Path, runtime: str, precision: str, kernels: str) -> dict[str, float | None]:
     """Be that process."""
     began = time.perf_counter()
     from edge.bench_method import resident_mb
@@ -71,7 +72,7 @@ def _first(folder: Path, runtime: str, precision: str) -> dict[str, float | None
     from firmware_bridge.reading import Reading
 
     imported = time.perf_counter()
-    bundle = load_bundle(folder, RuntimeConfig((runtime,), precision), ANY_SIGNER)
+    bundle = load_bundle(folder, RuntimeConfig((runtime,), precision, kernels), ANY_SIGNER)
     loaded = time.perf_counter()
     pipeline = Pipeline(bench_config(bundle.manifest), {"bench": bundle})
     stream = Stream(bundle.manifest)
@@ -91,5 +92,5 @@ def _first(folder: Path, runtime: str, precision: str) -> dict[str, float | None
 
 
 if __name__ == "__main__":
-    print(json.dumps(_first(Path(sys.argv[1]), sys.argv[2], sys.argv[3])), flush=True)
+    print(json.dumps(_first(Path(sys.argv[1]), *sys.argv[2:5])), flush=True)
     os._exit(0)  # how a process is torn down is not a matter of its start

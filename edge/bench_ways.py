@@ -63,13 +63,16 @@ def check_runtimes(asked: Sequence[str]) -> None:
         raise TalusError("no inference runtime is installed: pip install ai-edge-litert")
 
 
-def subject(folder: Path, runtimes: Sequence[str], precisions: Sequence[str]) -> Subject:
+def subject(
+    folder: Path, runtimes: Sequence[str], precisions: Sequence[str], kernels: str = "tuned"
+) -> Subject:
     """Load a bundle in every way. Raises TalusError where there is none."""
     manifest = read_manifest(folder, ANY_SIGNER)
     _check_precisions(folder, manifest, runtimes, precisions)
     ways: list[tuple[Way, Bundle]] = []
     missing: list[Missing] = []
-    for found in _tried(folder, manifest, runtimes or tuple(RUNTIMES), precisions or PRECISIONS):
+    asked = runtimes or tuple(RUNTIMES), precisions or PRECISIONS
+    for found in _tried(folder, manifest, *asked, kernels):
         if isinstance(found, Missing):
             missing.append(found)
         else:
@@ -81,15 +84,16 @@ def subject(folder: Path, runtimes: Sequence[str], precisions: Sequence[str]) ->
 
 
 def _tried(
-    folder: Path, manifest: Manifest, runtimes: Sequence[str], precisions: Sequence[str]
-) -> Iterator[tuple[Way, Bundle] | Missing]:
+    folder: Path, manifest: Manifest, runtimes: Sequence[str], precisions: Sequence[str],
+    kernels: str,
+) -> Iterator[tuple[Way, Bundle] | Missing]:  # fmt: skip
     present, label, f = installed(), manifest.label, manifest.forecaster
     for runtime in runtimes:
         if runtime not in present:
             yield Missing(label, runtime, "", _absent(runtime))
             continue
         for precision in precisions:
-            config = RuntimeConfig((runtime,), precision)
+            config = RuntimeConfig((runtime,), precision, kernels)
             offered = candidates(f.artifacts, config)
             if not offered:
                 yield Missing(label, runtime, precision, "the bundle has none for this runtime")

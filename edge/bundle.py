@@ -135,7 +135,7 @@ def _prove(
     tried: list[str] = []
     for artifact, runtime in candidates(spec.artifacts, config):
         try:
-            model = load(folder / artifact.file, runtime)
+            model = load(folder / artifact.file, runtime, config.kernels)
             error = golden_error(model, golden, spec)
         except Exception as found:  # ONNX Runtime's own derive from nothing more special
             tried.append(f"{artifact.file} in {runtime}: {' '.join(str(found).split())[:300]}")

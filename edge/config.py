@@ -47,10 +47,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """Which runtimes and which precision may run the models; ``auto`` takes the bundle's order."""
+    """Which runtimes and which precision may run the models; ``auto`` takes the bundle's order.
+
+    ``kernels``: ``tuned`` to the CPU, or ``plain``: the same numbers on every CPU, and slower.
+    """
 
     prefer: tuple[str, ...]
     precision: str
+    kernels: str = "tuned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,9 @@ def _runtime(t: Table) -> RuntimeConfig:
         if name not in known:
             t.wrong("prefer", f"{name!r} is not one of {', '.join(known)}")
     precisions = ("auto", "float32", "float16", "dynamic", "int8", "int16x8")
-    runtime = RuntimeConfig(prefer, t.text("precision", "auto", choices=precisions))
+    precision = t.text("precision", "auto", choices=precisions)
+    kernels = t.text("kernels", "tuned", choices=("tuned", "plain"))
+    runtime = RuntimeConfig(prefer, precision, kernels)
     t.done()
     return runtime
 

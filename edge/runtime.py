@@ -24,6 +24,9 @@ State = Singles | None
 
 RUNTIMES = {"litert": "tflite", "onnxruntime": "onnx", "tflite": "tflite"}
 """Known runtimes in order of preference, and the artifact format each reads."""
+KERNELS = ("tuned", "plain")
+"""``tuned``: what a runtime takes for this CPU, floats 6 ulp apart between CPUs. ``plain``: floats
+2 ulp apart at most, at three times the cost of a step (benchmarks/flash_arm64.py, flash_cpu.py)."""
 
 _MODULES = {
     "litert": "ai_edge_litert.interpreter",
@@ -57,12 +60,12 @@ def installed() -> tuple[str, ...]:
     return tuple(found)
 
 
-def load(path: Path, runtime: str) -> Model:
-    """Load one artifact. Raises RuntimeMissingError saying why it cannot run here."""
+def load(path: Path, runtime: str, kernels: str = "tuned") -> Model:
+    """Load one artifact; ``kernels`` of KERNELS. Raises RuntimeMissingError: why it cannot run."""
     try:
         if runtime == "onnxruntime":
             return OnnxModel(path)
-        return TfliteModel(path, runtime)
+        return TfliteModel(path, runtime, kernels)
     except ImportError as error:
         text = f"runtime {runtime} is not installed or does not load: {error}"
         raise RuntimeMissingError(text) from error
@@ -76,7 +79,7 @@ def load(path: Path, runtime: str) -> Model:
 class TfliteModel:
     """A .tflite file in LiteRT or tflite-runtime, one thread, tensors named x, state -> y."""
 
-    def __init__(self, path: Path, runtime: str) -> None:
+    def __init__(self, path: Path, runtime: str, kernels: str) -> None:
         if runtime == "tflite" and "tensorflow" in sys.modules:
             msg = "tflite-runtime ends a process that has loaded TensorFlow: run it in another"
             raise RuntimeMissingError(msg)
@@ -84,9 +87,8 @@ class TfliteModel:
         self.runtime = runtime
         # Bytes, not a path: the mapping of a file replaced under a running gateway is not safe.
         self._content = path.read_bytes()
-        interpreter = module.Interpreter(model_content=self._content, num_threads=1)
-        interpreter.allocate_tensors()
-        self._interpreter = interpreter
+        made = _plain if kernels == "plain" else _tuned
+        self._interpreter = interpreter = made(module, self._content, runtime)
         signature = interpreter.get_signature_list()["serving_default"]
         runner = interpreter.get_signature_runner("serving_default")
         inputs = {k: v["index"] for k, v in runner.get_input_details().items()}
@@ -108,6 +110,32 @@ class TfliteModel:
         self._set(self._state_in, state)
         self.invoke()
         return self._get(self._y), self._get(self._state_out)
+
+
+def _tuned(module: Any, content: bytes, _: str = "") -> Any:
+    interpreter = module.Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _plain(module: Any, content: bytes, runtime: str) -> Any:
+    """Return one whose floats do not depend on the CPU. Integers are the same in any kernel.
+
+    LiteRT's reference kernels sum in the order in which the weights stand. tflite-runtime's fuse
+    sums and products on arm64 and not on x86: 5 ulp.
+    """
+    interpreter = module.Interpreter(
+        model_content=content, num_threads=1,
+        experimental_op_resolver_type=module.OpResolverType.BUILTIN_REF,
+    )  # fmt: skip
+    interpreter.allocate_tensors()
+    floats = sum(each["dtype"] is np.float32 for each in interpreter.get_tensor_details())
+    if floats == len(interpreter.get_input_details()) + len(interpreter.get_output_details()):
+        return _tuned(module, content)
+    if runtime == "tflite":
+        msg = "its floats differ between CPUs: of kernels that are plain it runs integers alone"
+        raise RuntimeMissingError(msg)
+    return interpreter
 
 
 def _calls(interpreter: Any, x: int, y: int) -> tuple[Callable[..., Any], ...]:

@@ -272,3 +272,18 @@ def test_what_this_user_may_not_read_is_said(tmp_path) -> None:
     unreadable = json.loads(parts.as_nobody(lambda: json.dumps(look(root).unreadable)))
     assert unreadable == {"governor": "no permission", "cpu": "no permission"}
     assert Kernel(root).conditions().temperature_c == 61.35
+
+
+def test_plain_kernels_are_asked_for_by_name(tmp_path) -> None:
+    out = tmp_path / "plain.json"
+    words = ("--kernels", "plain", "--count", "20", "--rounds", "1", "--stations", "1",
+             "--runtime", "litert", "--precision", "float32", "--json", str(out))  # fmt: skip
+    done = subprocess.run([*parts.COMMAND, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "\nkernels: plain\n" in done.stdout
+    values = json.loads(out.read_text())
+    assert values["settings"]["kernels"] == "plain"
+    assert values["starts"][0]["failed"] == ""
+    shown = subprocess.run([*parts.COMMAND, "compare", str(out)], capture_output=True, text=True,
+                           check=True)  # fmt: skip
+    assert "table of 20, plain kernels" in shown.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.calibration import BarometerTerm, Linear, Polynomial, SteinhartHart, ThermalPolynomial
-from edge.config import MAX_CONFIG_BYTES, Config, load_config
+from edge.config import MAX_CONFIG_BYTES, Config, RuntimeConfig, load_config
 from edge.errors import ConfigError
 from edge.quality import TimeRules
 from firmware_bridge.line_format import LineFormat
@@ -28,6 +28,7 @@ key_file = "gw.key"
 [runtime]
 prefer = ["onnxruntime"]
 precision = "int8"
+kernels = "plain"
 [[port]]
 name = "logger"
 device = "/dev/ttyUSB0"
@@ -122,7 +123,7 @@ def test_a_full_configuration_loads_into_the_values_written() -> None:
     assert (config.mqtt.host, config.mqtt.port, config.mqtt.key_file) == (
         "broker.example", 8883, "gw.key",
     )  # fmt: skip
-    assert (config.runtime.prefer, config.runtime.precision) == (("onnxruntime",), "int8")
+    assert config.runtime == RuntimeConfig(("onnxruntime",), "int8", "plain")
 
 
 def test_ports_load_with_their_line_format_and_time_rules() -> None:
@@ -217,6 +218,7 @@ WRONG = [
     ('["onnxruntime"]', '["torch"]', "runtime.prefer", "'torch' is not one of litert"),
     ('["onnxruntime"]', "[1]", "runtime.prefer", "must be a list of texts"),
     ('precision = "int8"', 'precision = "int4"', "runtime.precision", "'int4' is not one of"),
+    ('kernels = "plain"', 'kernels = "neon"', "runtime.kernels", "'neon' is not one of"),
     ('protocol = "tw1"', 'protocol = "profibus"', "port[1].protocol", "not one of tw1, lines"),
     ('protocol = "tw1"', 'protocol = "lines"', "port[1].lines", "missing"),
     ('clock = "node"', "lines = {}", "port[1].lines", "only for protocol = 'lines'"),

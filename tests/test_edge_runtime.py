@@ -24,7 +24,7 @@ from edge.trust import ANY_SIGNER
 from edge.errors import RuntimeMissingError
 from edge.runtime import load
 
-runtime, tmp = sys.argv[1], Path(sys.argv[2])
+runtime, kernels, tmp = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 folder = demo_bundle()
 manifest = read_manifest(folder, ANY_SIGNER)
 
@@ -34,7 +34,7 @@ def probe(spec, artifact):
     ys = np.array(golden["y"], np.float32)
     hidden = getattr(spec, "hidden", 0)
     start = np.zeros((1, hidden), np.float32) if hidden else None
-    model = load(folder / artifact.file, runtime)
+    model = load(folder / artifact.file, runtime, kernels)
     found = {"file": artifact.file, "tolerance": artifact.tolerance, "hidden": hidden}
 
     state, alone, states, kept = start, [], [start], []
@@ -87,7 +87,7 @@ def refused(name, content):
     if content is not None:
         path.write_bytes(content)
     try:
-        load(path, runtime)
+        load(path, runtime, kernels)
     except RuntimeMissingError as error:
         return str(error)
     return "loaded"
@@ -110,16 +110,20 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module", params=installed())
+_INTEGERS = ("int8", "int16x8")
+WAYS = [*((runtime, "tuned") for runtime in installed()), ("litert", "plain")]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=" ".join)
 def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What one runtime did in a process of its own: it does not load beside TensorFlow."""
     folder = tmp_path_factory.mktemp("probe")
     script = folder / "probe.py"
     script.write_text(_PROBE)
-    command = [sys.executable, str(script), request.param, str(folder)]
+    command = [sys.executable, str(script), *request.param, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return {"runtime": request.param, **json.loads(done.stdout)}
+    return {"runtime": request.param[0], **json.loads(done.stdout)}
 
 
 def test_every_runtime_of_the_bundle_is_here_to_be_tested() -> None:
@@ -181,7 +185,7 @@ def test_a_missing_file_is_refused_by_name(probed: Any) -> None:
     assert "No such file" in said
 
 
-@pytest.mark.parametrize("probed", ["onnxruntime"], indirect=True)
+@pytest.mark.parametrize("probed", [("onnxruntime", "tuned")], indirect=True)
 def test_a_batch_of_three_equals_three_single_steps(probed: Any) -> None:
     # In int8 the stations of one call share a range: those files are claimed for one at a time.
     exact = [m for m in probed["models"] if ".float32." in m["file"]]
@@ -200,3 +204,41 @@ def test_asking_what_is_installed_loads_none_of_it() -> None:
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+_PLAIN = """
+import json, sys
+import numpy as np
+from edge.bench import demo_bundle
+from edge.bundle import load_bundle, read_manifest
+from edge.config import RuntimeConfig
+from edge.errors import BundleError, RuntimeMissingError
+from edge.runtime import load
+from edge.trust import ANY_SIGNER
+
+folder, taken, refused = demo_bundle(), [], {}
+manifest = read_manifest(folder, ANY_SIGNER)
+for spec in (manifest.forecaster, *manifest.detectors):
+    for artifact in spec.artifacts:
+        if "tflite" in artifact.runtimes:
+            try:
+                load(folder / artifact.file, "tflite", "plain")
+                taken.append(artifact.file)
+            except RuntimeMissingError as error:
+                refused[artifact.file] = str(error)
+bundle = load_bundle(folder, RuntimeConfig(("tflite",), "auto", "plain"), ANY_SIGNER)
+models = [model.artifact.file for model in (bundle.forecaster, *bundle.detectors)]
+print(json.dumps([taken, refused, models]))
+"""
+
+
+def test_tflite_runtime_with_plain_kernels_takes_what_is_of_integers_alone() -> None:
+    command = [sys.executable, "-c", _PLAIN]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    taken, refused, models = json.loads(done.stdout)
+    whole = {"gru.int16x8", *(f"{d}.{p}" for d in ("autoencoder", "pca") for p in _INTEGERS)}
+    assert set(taken) == {f"{name}.tflite" for name in whole}
+    assert "gru.float32.tflite" in refused
+    assert "gru.int8.tflite" in refused  # its gates are floats
+    assert all("floats differ between CPUs" in why for why in refused.values()), refused
+    assert set(models) <= set(taken)

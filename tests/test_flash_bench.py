@@ -59,16 +59,16 @@ def test_what_is_no_number_or_of_another_form_is_far_off(parts) -> None:
 
 
 def test_outputs_are_compared_bit_by_bit(parts) -> None:
-    here = {"a.int8.tflite litert once": np.array([0.0, 1.0], SINGLE),
-            "a.float32.tflite litert once": np.array([[1.0], [2.0]], SINGLE)}  # fmt: skip
+    here = {"a.int8.tflite litert tuned once": np.array([0.0, 1.0], SINGLE),
+            "a.float32.tflite litert tuned once": np.array([[1.0], [2.0]], SINGLE)}  # fmt: skip
     there = {name: y.copy() for name, y in here.items()}
-    there["a.int8.tflite litert once"][0] = -0.0  # equal, and not the same bits
+    there["a.int8.tflite litert tuned once"][0] = -0.0  # equal, and not the same bits
     float_, whole = parts.flash_compare.compare(here, there, frozenset({"a.int8.tflite"}))
     assert (float_.differ, float_.of, float_.ulps, float_.whole) == (0, 2, 0, False)
     assert (whole.differ, whole.of, whole.ulps, whole.whole) == (1, 2, 0, True)
     assert whole.same_integers
     assert not float_.same_integers
-    there["a.int8.tflite litert once"][1] -= 2.0**-8  # one of 256
+    there["a.int8.tflite litert tuned once"][1] -= 2.0**-8  # one of 256
     found = parts.flash_compare.compare(here, there, frozenset({"a.int8.tflite"}))
     assert not found[1].same_integers
     assert "1 of 2" in parts.flash_compare.table([whole])
@@ -76,11 +76,22 @@ def test_outputs_are_compared_bit_by_bit(parts) -> None:
         parts.flash_compare.compare(here, dict([there.popitem()]), frozenset())
 
 
+def test_floats_by_plain_kernels_and_by_tuned_ones_are_told_apart(parts) -> None:
+    one = np.float32(1.0)
+    here = {f"g.{form}.x litert {kernels} once": np.array([one])
+            for kernels in ("tuned", "plain") for form in ("float32", "int8")}  # fmt: skip
+    steps = {"g.float32.x litert tuned once": 6, "g.float32.x litert plain once": 2}
+    there = {name: y - steps.get(name, 100) * np.spacing(one) for name, y in here.items()}
+    found = parts.flash_compare.compare(here, there, frozenset({"g.int8.x"}))
+    assert parts.flash_compare.float_ulps(found, plain=False) == 6
+    assert parts.flash_compare.float_ulps(found, plain=True) == 2
+
+
 def test_only_runtimes_that_the_package_has_are_asked_for(parts) -> None:
-    here = {f"g.float32.x {runtime} once": np.zeros(1, SINGLE)
+    here = {f"g.float32.x {runtime} tuned once": np.zeros(1, SINGLE)
             for runtime in ("litert", "onnxruntime", "tflite")}  # fmt: skip
     assert set(parts.flash_compare.kept(here, BENCH)) == {
-        "g.float32.x litert once", "g.float32.x onnxruntime once"}  # fmt: skip
+        "g.float32.x litert tuned once", "g.float32.x onnxruntime tuned once"}  # fmt: skip
 
 
 def test_where_two_texts_part_is_told(parts) -> None:
