@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from edge.config import AlarmConfig
     from edge.evidence import Tripped
-    from edge.score import Score, Scores
+    from edge.score import Forecast, Score, Scores
 
     Given = Scores | tuple[Score, ...]
 
@@ -68,6 +68,8 @@ class AlarmChange:
     """(rule or "models", until when, ms)."""
     ages_ms: tuple[tuple[str, int], ...] = ()
     """(channel, how long ago it was last heard)."""
+    forecasts: tuple[Forecast, ...] = ()
+    """What the models expected at the step that led to it."""
 
 
 class Alarm:

@@ -19,7 +19,7 @@ from edge.second_path import STATE as SECOND
 from edge.second_path import SecondPath
 from edge.spool_records import stamp
 from edge.state_pieces import cut, join
-from edge.station import UNUSABLE
+from edge.station_state import UNUSABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -127,7 +127,7 @@ class Desk:
             self._spool.gathered([(*row, stamps[row[0]]) for row in self.batch.add(outcome)])
             self.publisher.add(outcome, received_ms)
         if outcome.changes:
-            self.commit(outcome.changes, (outcome,))
+            self.commit(outcome.changes)
 
     def drop(self, source: str, reason: str, detail: str) -> None:
         """Count a row that came and gave no reading."""
@@ -135,18 +135,12 @@ class Desk:
         self.accounts.reject(reason)
         log.debug("%s: %s: %s", source, reason, detail)
 
-    def commit(self, changes: Iterable[AlarmChange], outcomes: tuple[Outcome, ...] = ()) -> None:
+    def commit(self, changes: Iterable[AlarmChange]) -> None:
         """Store alarm changes with the state that led to them, in one transaction."""
-        forecasts = {
-            scored.observation.station: scored.forecasts
-            for outcome in outcomes
-            for scored in outcome.scored
-        }
         messages: list[Message] = []
         for change in changes:
             self.alarms += 1
-            found = forecasts.get(change.station, ())
-            messages += alarm_messages(change, self._prefix, self._config.name, found)
+            messages += alarm_messages(change, self._prefix, self._config.name)
             messages += self.publisher.alarm(change)
             self.second.take(change)
             log.warning("%s: level %d: %s", change.station, change.level, change.reason)

@@ -78,7 +78,7 @@ class Grid:
         if self._next is None:
             self._next = key
         elif key - max(self._cells, default=self._next - 1) > MAX_FILL + 1:
-            out += self._close_all()
+            out += self.close_open()
             self._next, self._break = key, True
         if self._full == 1 and key == self._next and not self._cells:
             total = sum(values)
@@ -94,7 +94,7 @@ class Grid:
 
     def rebase(self) -> list[Observation]:
         """Give what is open, then break: the time line starts anew (a reset clock)."""
-        out = self._close_all()
+        out = self.close_open()
         self._next, self._newest_ms, self._break = None, 0, True
         return out
 
@@ -127,7 +127,8 @@ class Grid:
             out.append(self._close(key))
         return out
 
-    def _close_all(self) -> list[Observation]:
+    def close_open(self) -> list[Observation]:
+        """Give all steps that are open: nothing more is expected for them."""
         out = []
         while self._cells:
             assert self._next is not None

@@ -2,13 +2,14 @@
 
 Quality control, as any filter, depends on the order of what it sees: rows that come late must not
 lead to other decisions. A row goes on at once where it is the next that was due; after a hole it
-waits until the hole is filled or the lateness has passed, by the times of rows. O(1) a row.
+waits until the hole is filled or the lateness has passed: by the times of rows, or, where no more
+come, since it arrived. O(1) a row.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge.flags import Flag
@@ -21,6 +22,7 @@ WARM = 5
 MAX_WAITING = 256
 """Rows of a port; then the oldest goes on."""
 MAX_SOURCES = 64
+NEVER_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,6 +32,7 @@ class Row:
     time_ms: int
     values: tuple[float, ...] = field(compare=False)
     told: tuple[tuple[int, Flag], ...] = field(compare=False)
+    received_ms: int = field(default=0, compare=False)
 
 
 class _Line:
@@ -70,6 +73,9 @@ class InOrder:
     def __init__(self, lateness_ms: int) -> None:
         self._lateness_ms = lateness_ms
         self._lines: dict[str, _Line] = {}
+        self.due_ms = NEVER_MS
+        """Nothing has waited its time before this, on the clock of ``received_ms``: a lower bound,
+        so that a tick need not look."""
 
     @property
     def waits(self) -> bool:
@@ -89,7 +95,10 @@ class InOrder:
         if row.time_ms <= line.last_ms:  # nothing waits for it any more
             return [row]
         insort(line.waiting, row)
-        return self._going(line)
+        going = self._going(line)
+        if line.waiting:
+            self.due_ms = min(self.due_ms, row.received_ms + self._lateness_ms)
+        return going
 
     def _going(self, line: _Line) -> list[Row]:
         out = []
@@ -116,14 +125,53 @@ class InOrder:
                 found.append((source, row))
         return sorted(found, key=lambda each: each[1].time_ms)
 
+    def overdue(self, now_ms: int) -> list[tuple[str, Row]]:
+        """Give the rows that have waited since they arrived as long as any may, in order.
+
+        Those before go with them, and those behind that follow without a hole. A sensor that the
+        slope has carried away must not keep its last rows to itself.
+        """
+        return self._let_go(now_ms - self._lateness_ms)
+
+    def last(self) -> list[tuple[str, Row]]:
+        """Give all that waits, in order: nothing more is expected."""
+        return self._let_go(NEVER_MS)
+
+    def _let_go(self, arrived_ms: int) -> list[tuple[str, Row]]:
+        found = []
+        for source, line in self._lines.items():
+            late = [row.received_ms <= arrived_ms for row in line.waiting]
+            if True not in late:
+                continue
+            count = len(late) - late[::-1].index(True)
+            going, line.waiting = line.waiting[:count], line.waiting[count:]
+            for row in going:
+                line.go(row.time_ms)
+            found += [(source, row) for row in (*going, *self._going(line))]
+        self._look()
+        return sorted(found, key=lambda each: each[1].time_ms)
+
+    def _look(self) -> None:
+        arrived = [row.received_ms for line in self._lines.values() for row in line.waiting]
+        self.due_ms = min(arrived) + self._lateness_ms if arrived else NEVER_MS
+
+    def shift(self, delta_ms: int) -> None:
+        """Move all times of arrival: the clock of the gateway was set."""
+        for line in self._lines.values():
+            line.waiting = [
+                replace(row, received_ms=row.received_ms + delta_ms) for row in line.waiting
+            ]
+        self._look()
+
     def let_go(self) -> list[tuple[str, Row]]:
         """Give all that waits: the time line begins anew."""
         found = [(source, row) for source, line in self._lines.items() for row in line.waiting]
         self._lines.clear()
+        self.due_ms = NEVER_MS
         return found
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state as JSON-ready values."""
+    def snapshot(self, now_ms: int) -> dict[str, Any]:
+        """Return the state as JSON-ready values; how long each row has waited is as of now."""
         return {
             source: {
                 "last_ms": line.last_ms,
@@ -137,6 +185,7 @@ class InOrder:
                         row.time_ms,
                         [None if v != v else v for v in row.values],
                         [[place, int(flag)] for place, flag in row.told],
+                        now_ms - row.received_ms,
                     ]
                     for row in line.waiting
                 ],
@@ -144,16 +193,18 @@ class InOrder:
             for source, line in self._lines.items()
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a snapshot."""
+    def restore(self, state: dict[str, Any], now_ms: int) -> None:
+        """Continue from a snapshot; older programs did not keep how long a row has waited."""
         lines = {}
         for source, saved in state.items():
             line = lines[str(source)] = _Line()
             line.last_ms, line.newest_ms = int(saved["last_ms"]), int(saved["newest_ms"])
             line.interval_ms, line.seen = float(saved["interval_ms"]), int(saved["seen"])
             line.ahead_ms, line.alike = int(saved["ahead_ms"]), int(saved["alike"])
-            for time_ms, values, told in saved["waiting"][:MAX_WAITING]:
+            for time_ms, values, told, *waited_ms in saved["waiting"][:MAX_WAITING]:
                 given = tuple(float("nan") if v is None else float(v) for v in values)
                 flags = tuple((int(place), Flag(int(flag))) for place, flag in told)
-                line.waiting.append(Row(int(time_ms), given, flags))
+                arrived_ms = now_ms - int(*waited_ms)
+                line.waiting.append(Row(int(time_ms), given, flags, arrived_ms))
         self._lines = lines
+        self._look()

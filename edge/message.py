@@ -115,9 +115,7 @@ def quality_values(maintenance: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(maintenance, "maintenance")
 
 
-def change_values(
-    change: AlarmChange, gateway: str, forecasts: Iterable[Forecast] = ()
-) -> dict[str, Any]:
+def change_values(change: AlarmChange, gateway: str) -> dict[str, Any]:
     """Return an alarm change with its evidence as JSON values."""
     return {
         "format": 1,
@@ -142,16 +140,13 @@ def change_values(
         "rules": [rule_values(rule) for rule in change.rules],
         "ages_ms": dict(change.ages_ms),
         "evidence": [score_values(score) for score in change.evidence],
-        # Silence has none: live it is seen between readings, in a replay at the next one.
-        "forecasts": [forecast_values(f) for f in (forecasts if change.evidence else ())],
+        "forecasts": [forecast_values(f) for f in (change.forecasts if change.evidence else ())],
     }
 
 
-def alarm_messages(
-    change: AlarmChange, prefix: str, gateway: str, forecasts: Iterable[Forecast] = ()
-) -> tuple[Message, ...]:
+def alarm_messages(change: AlarmChange, prefix: str, gateway: str) -> tuple[Message, ...]:
     """Return the event and the retained state that stands after it, which a drill leaves alone."""
-    values = change_values(change, gateway, forecasts)
+    values = change_values(change, gateway)
     topic = f"{prefix}/{change.station}/alarm"
     event = Message(topic, to_json(values), ALARM, id=change.id)
     if change.kind == "drill":

@@ -14,7 +14,8 @@ from edge.order import OrderError
 from edge.order_apply import carry_out
 from edge.qc_repeat import rows_each
 from edge.quality import TimeGate
-from edge.station import UNUSABLE, Station
+from edge.station import Station
+from edge.station_state import UNUSABLE
 from firmware_bridge.record import record
 
 if TYPE_CHECKING:

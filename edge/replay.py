@@ -122,9 +122,13 @@ def _lines(port: PortConfig, path: Path) -> Iterator[Item]:
 
 
 def replay(
-    config: Config, bundles: dict[str, Bundle | str], items: Iterable[Event]
-) -> Iterator[tuple[Item | Maintained | Ordered, Outcome | None]]:
-    """Run items through a pipeline; gives each with what became of it (None: dropped)."""
+    config: Config, bundles: dict[str, Bundle | str], items: Iterable[Event], until_ms: int = 0
+) -> Iterator[tuple[Item | Maintained | Ordered | Tick, Outcome | None]]:
+    """Run items through a pipeline; gives each with what became of it (None: dropped).
+
+    It goes on until ``until_ms`` of the gateway's clock, if that is after the last of them; else
+    the last of them is the end, and what would have come of more waiting is not told.
+    """
     pipeline = Pipeline(config, bundles)
     before: tuple[AlarmChange, ...] = ()  # what fell silent before the clock was set
     for item in items:
@@ -147,3 +151,7 @@ def replay(
             if before and not outcome.reason:
                 outcome, before = replace(outcome, changes=before + outcome.changes), ()
             yield item, outcome
+    if until_ms:
+        before += tuple(pipeline.tick(until_ms))
+    if before:
+        yield Tick(until_ms, ""), Outcome("", (), (), before)

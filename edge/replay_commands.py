@@ -69,7 +69,7 @@ def run_replay(args: argparse.Namespace) -> int:
     from edge.bundles import open_bundles
     from edge.config import load_config
     from edge.replay import recorded, replay
-    from firmware_bridge.capture import Maintained, Ordered
+    from firmware_bridge.capture import Maintained, Ordered, Tick
     from firmware_bridge.reading import Reading
 
     config = load_config(args.config)
@@ -80,13 +80,14 @@ def run_replay(args: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     seen: dict[str, set[str]] = {}
     for item, outcome in replay(config, bundles, recorded(config, args.sources)):
-        counts["in"] += not isinstance(item, Maintained | Ordered)
+        heard = not isinstance(item, Maintained | Ordered | Tick)
+        counts["in"] += heard
         if isinstance(item, Reading):
             seen.setdefault(item.source, set()).update(item.channels)
         if outcome is None or outcome.reason:
             counts[outcome.reason if outcome else getattr(item, "reason", "")] += 1
             continue
-        counts["accepted"] += not isinstance(item, Maintained | Ordered)
+        counts["accepted"] += heard
         for change, text in _texts(config, outcome):
             _tell(change, text, args)
     rejected = {k: v for k, v in sorted(counts.items()) if k not in ("in", "accepted")}
@@ -101,10 +102,8 @@ def _texts(config: Config, outcome: Outcome) -> Iterator[tuple[AlarmChange, byte
     """Give each change with the very text that a gateway publishes."""
     from edge.message import change_values, to_json
 
-    forecasts = {s.observation.station: s.forecasts for s in outcome.scored}
     for change in outcome.changes:
-        found = forecasts.get(change.station, ())
-        yield change, to_json(change_values(change, config.name, found))
+        yield change, to_json(change_values(change, config.name))
 
 
 def _tell(change: AlarmChange, text: bytes, args: argparse.Namespace) -> None:
@@ -162,7 +161,9 @@ def _again(config: Config, capture: Path, values: dict[str, Any], plot: Path | N
 
     trail = Trail(config, values)
     same = None
-    for _, outcome in replay(config, open_bundles(config), recorded(config, [str(capture)])):
+    items = recorded(config, [str(capture)])
+    # It may have been told long after the last that was recorded: nothing came any more.
+    for _, outcome in replay(config, open_bundles(config), items, values["received_ms"] + 1):
         if outcome is None:
             continue
         trail.add(outcome)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edge.config import StationConfig
     from edge.grid import Observation
+    from edge.qc_jump import Jumps
     from edge.score import Score
     from edge.watch import Watch
 
@@ -76,3 +77,15 @@ class Ruling:
         if self.grid is not None and state["grid"] is not None:
             self.grid.restore(state["grid"])
         self.decider.restore(state["decider"])
+
+
+def watch_acceleration(jumps: Jumps, rules: Ruling | None) -> None:
+    """Let no step be taken out of what is known to accelerate, and spikes out of movement."""
+    movement = None if rules is None else rules.decider.movement
+    if rules is None or movement is None:
+        jumps.moving = lambda _: False
+        return
+    jumps.undone = rules.decider.undo
+    stage = next(s for s in movement.series() if s.kind == "stage")
+    places = {name: i for i, name in enumerate(stage.channels)}
+    jumps.moving = lambda name: name in places and stage.values[places[name]] >= 1

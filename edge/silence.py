@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge.alarm import MODELS
 from edge.score import Scores
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge.alarm import Alarm, AlarmChange
     from edge.config import StationConfig
+    from edge.ruling import Ruling
     from edge.score import Head, Score
+    from edge.watch import Watch
 
 NEVER_MS = 2**62
+
+
+def _nothing(_: int) -> list[AlarmChange]:
+    return []
 
 
 class Silence:
@@ -56,6 +65,8 @@ class Silence:
         """Of the armed among the scores under these heads."""
         self.due_ms = 0
         """Nothing can fall silent before this: a lower bound, so that readings need not look."""
+        self.on_no_data: Callable[[int], list[AlarmChange]] = _nothing
+        """Called where all that is armed has fallen silent; what comes of it is told next."""
 
     def begin(self, now_ms: int) -> None:
         """Take that a reading came: with the first the wait begins."""
@@ -113,7 +124,10 @@ class Silence:
         dues = {name: due for name, due in self._dues().items() if name not in silent}
         for due in sorted({due for due in dues.values() if due < now_ms}):
             silent.update(name for name in dues if dues[name] == due)
-            found += self._tell(due, silent)
+            told = self._tell(due, silent)
+            found += told
+            if any(change.no_data for change in told):
+                found += self.on_no_data(due)
         # With all of them silent nothing is due before one of them returns.
         self.due_ms = min((due for due in dues.values() if due >= now_ms), default=NEVER_MS)
         return found
@@ -206,3 +220,19 @@ class Silence:
         excused = state.get("excused_ms", {})  # older states have none
         self._excused = {name: now_ms - int(age) for name, age in excused.items()}
         self._since_ms, self._begun = since_ms, begun
+
+
+def silence_of(
+    config: StationConfig, alarm: Alarm, watch: Watch | None, rules: Ruling | None, unarmed: str
+) -> Silence:
+    """Return what listens for what models and rules of a station need."""
+    kinds = () if watch is None else watch.armed_kinds
+    used = () if watch is None else watch.channels
+    needed = () if rules is None else rules.decider.needed
+    lacks = unarmed and config.bundle and rules is not None
+    return Silence(
+        config, alarm, expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
+        armed=(*kinds, *(() if rules is None else rules.decider.moving)),
+        kinds=kinds, lacking=frozenset({MODELS}) if lacks else frozenset(),
+        unarmed=unarmed, watches=watch is not None or rules is not None,
+    )  # fmt: skip

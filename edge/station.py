@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge.alarm import MODELS, Alarm, AlarmChange
+from edge import station_state
+from edge.alarm import Alarm, AlarmChange
 from edge.bundle_fit import check_schema
-from edge.in_order import InOrder, Row
+from edge.in_order import Row
 from edge.layouts import Layouts
 from edge.qc import QualityControl
 from edge.qc_plan import qc_channels
 from edge.qc_repeat import ROWS
-from edge.ruling import Ruling
-from edge.silence import Silence
-from edge.trial import Trial, go_on
+from edge.ruling import Ruling, watch_acceleration
+from edge.silence import silence_of
+from edge.waiting import Waiting
 from edge.watch import Scored, Watch
 
 if TYPE_CHECKING:
@@ -26,10 +28,8 @@ if TYPE_CHECKING:
     from edge.flags import Flag, Flagged
     from edge.grid import Observation
     from edge.score import Score, Scores
+    from edge.trial import Trial
     from firmware_bridge.reading import Reading
-
-UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
-"""What a damaged state, or one of another version, makes `restore` raise."""
 
 
 class Station:
@@ -57,30 +57,24 @@ class Station:
         if self.rules is not None:
             self.alarm.standing = self.rules.decider.standing
         limits = None if self.watch is None else self.watch.jump_limits
-        self._rows_kept = rows_kept
+        self.rows_kept = rows_kept
         self.quality = QualityControl(qc_channels(config, limits), self.rejected, rows_kept)
-        self._watch_acceleration()
+        watch_acceleration(self.quality.jumps, self.rules)
         self.flags: tuple[Flagged, ...] = ()
         """Of the last reading, or of what had waited for it."""
-        self.order = InOrder(config.lateness_ms)
+        self.waiting = Waiting(config.lateness_ms)
+        self._order = self.waiting.order
         self._layouts = Layouts(config, board, shared, self.rejected)
-        kinds = () if self.watch is None else self.watch.armed_kinds
-        needed = () if self.rules is None else self.rules.decider.needed
-        used = () if self.watch is None else self.watch.channels
-        lacks = self.unarmed and config.bundle and self.rules is not None
-        self.silence = Silence(
-            config, self.alarm, expected=tuple(dict.fromkeys((*kinds, *used, *needed))),
-            armed=(*kinds, *(() if self.rules is None else self.rules.decider.moving)),
-            kinds=kinds, lacking=frozenset({MODELS}) if lacks else frozenset(),
-            unarmed=self.unarmed, watches=self.watch is not None or self.rules is not None,
-        )  # fmt: skip
+        self.silence = silence_of(config, self.alarm, self.watch, self.rules, self.unarmed)
+        self.silence.on_no_data = self._judge_last
         self.alarm.ages = lambda now_ms: self.silence.ages(self.channels, now_ms)
         self.trial: Trial | None = None  # a bundle that is tried beside what watches
 
     @property
     def due_ms(self) -> int:
-        """Nothing can fall silent before this."""
-        return self.silence.due_ms
+        """Nothing can fall silent before this, or go on by itself."""
+        due_ms = self.silence.due_ms
+        return min(due_ms, self._order.due_ms)
 
     def receive(
         self, reading: Reading, *, rebased: bool
@@ -90,29 +84,38 @@ class Station:
         values = calibrator.apply(reading.values, reading.time_ms)
         if self.watch is not None or self.rules is not None:
             self.silence.begin(now_ms)
-        self.flags = ()
-        scored: list[Scored] = []
+        self.flags, scored = self.waiting.told()
         changes: list[AlarmChange] = []
+        source, at_ms = reading.source, reading.time_ms
         if rebased:
-            for source, row in self.order.let_go():
-                found = list(row.values)
-                self._take(source, row.time_ms, found, row.told, scored, changes, now_ms)
+            self._go_on(self._order.let_go(), source, scored, changes, now_ms)
             self.quality.reset()
         given = calibrator.missing(values) if sum(values) != sum(values) else ()
-        source, at_ms = reading.source, reading.time_ms
-        if not self.order.waits:
+        if not self._order.waits:
             self._take(source, at_ms, values, given, scored, changes, now_ms, rebased=rebased)
             return values, scored, changes
-        going = self.order.past(at_ms)
-        taken = self.order.take(source, Row(at_ms, tuple(values), tuple(given)))
-        for port, row in (*going, *((source, each) for each in taken)):
-            found = list(row.values)
-            self._take(port, row.time_ms, found, row.told, scored, changes, now_ms, rebased=rebased)
+        row = Row(at_ms, tuple(values), tuple(given), now_ms)
+        going = self._order.past(at_ms)
+        going += [(source, each) for each in self._order.take(source, row)]
+        self._go_on(going, source, scored, changes, now_ms, rebased=rebased)
         return values, scored, changes
+
+    def _go_on(
+        self, rows: list[tuple[str, Row]], source: str, scored: list[Scored],
+        changes: list[AlarmChange], now_ms: int, *, rebased: bool = False,
+    ) -> None:  # fmt: skip
+        """Judge rows that waited. Those of no port that came just now (``source``) are not heard.
+
+        They are no sign that their sensor is still there.
+        """
+        for port, row in rows:
+            self._take(port, row.time_ms, list(row.values), row.told, scored, changes, now_ms,
+                       rebased=rebased, heard=port == source)  # fmt: skip
 
     def _take(
         self, source: str, time_ms: int, values: list[float], told: Sequence[tuple[int, Flag]],
         scored: list[Scored], changes: list[AlarmChange], now_ms: int, *, rebased: bool = False,
+        heard: bool = True,
     ) -> None:  # fmt: skip
         """Judge one row whose turn it is, and decide by it; append what comes of it."""
         judged, flags = self.quality.apply(time_ms, values, source, told)
@@ -121,25 +124,51 @@ class Station:
             changes += self._notes(now_ms)
         if self.watch is None and self.rules is None and self.trial is None:
             return
-        in_time = False
+        in_time, steps, ruled = False, [], []
         if self.watch is not None:
             late = self.watch.grid.late
-            for observation in self.watch.observe(time_ms, judged, rebased=rebased):
-                step = self.watch.score(observation)
-                scored.append(step)
-                changes += self._decide(step, now_ms)
+            steps = self.watch.observe(time_ms, judged, rebased=rebased)
             in_time = self.watch.grid.late == late
         if self.rules is not None and self.rules.grid is not None:
             late = self.rules.grid.late
-            for observation in self.rules.observe(time_ms, judged, rebased=rebased):
-                changes += self._rule(observation, (), now_ms)
+            ruled = self.rules.observe(time_ms, judged, rebased=rebased)
             in_time = in_time or self.rules.grid.late == late
+        if steps or ruled:
+            self._step(steps, ruled, scored, changes, now_ms, heard=heard)
         if self.trial is not None:
             self.trial.take(time_ms, judged, scored, self.alarm.ruled, rebased=rebased)
-        if in_time:  # what comes too late is not heard
+        if in_time and heard:  # what comes too late is not heard
             self.silence.hear_values(self.channels, judged, now_ms)
-        if self.alarm.silent:
+        if self.alarm.silent and heard:
             changes += self.silence.returned(now_ms)
+
+    def _step(
+        self, steps: list[Observation], ruled: list[Observation], scored: list[Scored],
+        changes: list[AlarmChange], now_ms: int, *, heard: bool,
+    ) -> None:  # fmt: skip
+        """Let models, and rules on a grid of their own, look at grid steps."""
+        before = len(changes)
+        for observation in steps:
+            assert self.watch is not None
+            scored.append(self.watch.score(observation))
+            changes += self._decide(scored[-1], now_ms, heard=heard)
+        for observation in ruled:
+            changes += self._rule(observation, (), now_ms)
+        if len(changes) > before and steps:
+            forecasts = tuple(scored[-1].forecasts)
+            changes[before:] = [replace(each, forecasts=forecasts) for each in changes[before:]]
+
+    def _judge_last(self, now_ms: int) -> list[AlarmChange]:
+        """Judge what still waits, rows and open steps: it may be the last that this slope says."""
+        changes: list[AlarmChange] = []
+        self.flags, scored = self.waiting.flags, self.waiting.scored
+        self._go_on(self._order.last(), "", scored, changes, now_ms)
+        self.waiting.flags = self.flags
+        steps = [] if self.watch is None else self.watch.grid.close_open()
+        own = None if self.rules is None else self.rules.grid
+        self._step(steps, [] if own is None else own.close_open(), scored, changes, now_ms,
+                   heard=False)  # fmt: skip
+        return changes
 
     def calibrate(self, reading: Reading) -> list[float]:
         """Return engineering values in the order of ``channels``, NaN for missing."""
@@ -152,17 +181,6 @@ class Station:
     def _notes(self, now_ms: int) -> list[AlarmChange]:
         """Tell what quality control has to say, once each."""
         return [self.alarm.note(now_ms, note) for note in self.quality.drain()]
-
-    def _watch_acceleration(self) -> None:
-        """Let no step be taken out of what is known to accelerate, and spikes out of movement."""
-        movement = None if self.rules is None else self.rules.decider.movement
-        if self.rules is None or movement is None:
-            self.quality.jumps.moving = lambda _: False
-            return
-        self.quality.jumps.undone = self.rules.decider.undo
-        stage = next(s for s in movement.series() if s.kind == "stage")
-        places = {name: i for i, name in enumerate(stage.channels)}
-        self.quality.jumps.moving = lambda name: name in places and stage.values[places[name]] >= 1
 
     def rezero(self, channel: str, at_ms: int, now_ms: int) -> list[AlarmChange]:
         """Take what a channel reads from then on for where it was. ValueError: no such channel."""
@@ -177,11 +195,13 @@ class Station:
         key = f"port {port}", reason
         self.rejected[key] = self.rejected.get(key, 0) + 1
 
-    def _decide(self, step: Scored, now_ms: int) -> list[AlarmChange]:
+    def _decide(self, step: Scored, now_ms: int, *, heard: bool) -> list[AlarmChange]:
         if step.observation.reset:
             self.alarm.restart_clocks()
-        self.silence.hear_scores(step.scores, now_ms)
-        found = self.silence.returned(now_ms) if self.alarm.silent and step.scores else []
+        found: list[AlarmChange] = []
+        if heard:
+            self.silence.hear_scores(step.scores, now_ms)
+            found += self.silence.returned(now_ms) if self.alarm.silent and step.scores else ()
         change = self.alarm.update(step.observation.time_ms, now_ms, step.scores)
         if change is not None:
             found.append(change)
@@ -202,8 +222,14 @@ class Station:
         return found if change is None else [*found, change]
 
     def tick(self, now_ms: int) -> list[AlarmChange]:
-        """Look for what has fallen silent, in the order and at the times it was due."""
-        return self.silence.tick(now_ms)
+        """Look for silence, and judge what waited long enough: at its time, however one looks."""
+        changes: list[AlarmChange] = []
+        while (due_ms := self._order.due_ms) < now_ms:
+            changes += self.silence.tick(due_ms)
+            self.flags, scored = self.waiting.flags, self.waiting.scored
+            self._go_on(self._order.overdue(due_ms), "", scored, changes, due_ms)
+            self.waiting.flags = self.flags
+        return changes + self.silence.tick(now_ms)
 
     def maintain(self, port: str, maintained: set[str], now_ms: int) -> AlarmChange:
         """Take that maintenance of a port begins or ends; `maintained`: all that are in it now."""
@@ -213,80 +239,15 @@ class Station:
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set."""
         self.silence.shift(delta_ms)
+        self._order.shift(delta_ms)
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
         """Return the state as JSON-ready values; how long each was silent is as of ``now_ms``."""
-        return {
-            "silence": self.silence.snapshot(now_ms),
-            "bundle": None if self.watch is None else self.watch.identity,
-            "alarm": self.alarm.snapshot(),
-            "watch": None if self.watch is None else self.watch.snapshot(),
-            "rules": None if self.rules is None else self.rules.snapshot(),
-            "quality": self.quality.snapshot(),
-            "order": self.order.snapshot(),
-            "trial": None if self.trial is None else self.trial.snapshot(),
-        }
+        return station_state.snapshot(self, now_ms)
 
     def restore(self, state: dict[str, Any], now_ms: int) -> list[str]:
-        """Continue from a snapshot; another bundle keeps the alarm and warms its models anew.
-
-        The time between does not count as silence, but what was before it does: a gateway that
-        starts over and over must not put a NO-DATA off for ever.
+        """Continue from a snapshot; returns what could not be restored, in words.
 
         Raises one of UNUSABLE, unchanged, where not even the alarm can be restored.
         """
-        self.alarm.restore(state["alarm"])
-        self.silence.restart(now_ms)
-        notes = self._restore_rules(state, now_ms)
-        if self.trial is not None:
-            self.trial.restore(state.get("trial"))
-        if self.watch is None:
-            return notes
-        why = "bundle changed"
-        if state.get("bundle") == self.watch.identity:
-            blank = self.watch.snapshot()
-            try:
-                self.watch.restore(state["watch"])
-                self.silence.restore(state["silence"], now_ms)
-            except UNUSABLE as error:
-                self.watch.restore(blank)
-                why = f"the saved state cannot be used ({error!r})"
-            else:
-                return notes
-        kinds, needed = (
-            self.watch.armed_kinds,
-            () if self.rules is None else self.rules.decider.needed,
-        )
-        silent = set(self.alarm.silent) & {*kinds, *self.watch.channels, *needed}
-        self.alarm.forget_scores()
-        if self.alarm.no_data:  # silent until its scores are heard, and then that is told
-            silent.update(kinds)
-        self.alarm.silent = tuple(sorted(silent))
-        models = "go on" if go_on(self.watch, state.get("trial")) else "warm up anew"
-        return [*notes, f"{self.name}: {why}, models {models}; the alarm level is kept"]
-
-    def _restore_rules(self, state: dict[str, Any], now_ms: int) -> list[str]:
-        notes = []
-        try:
-            self.quality.restore(state["quality"])
-            self.order.restore(state.get("order", {}))  # older programs kept none
-        except UNUSABLE as error:
-            limits = None if self.watch is None else self.watch.jump_limits
-            channels = qc_channels(self.config, limits)
-            self.quality = QualityControl(channels, self.rejected, self._rows_kept)
-            self._watch_acceleration()
-            notes.append(f"{self.name}: the saved quality state cannot be used ({error!r})")
-        if self.rules is None:
-            self.alarm.ruled = 0
-            return notes
-        try:
-            self.rules.restore(state["rules"])
-            if self.watch is None:
-                self.silence.restore(state["silence"], now_ms)
-        except UNUSABLE as error:
-            self.rules = Ruling(self.config, self.watch)
-            self._watch_acceleration()
-            self.alarm.standing = self.rules.decider.standing
-            self.rules.hold(self.alarm.ruled)
-            notes.append(f"{self.name}: the saved state of the rules cannot be used ({error!r})")
-        return notes
+        return station_state.restore(self, state, now_ms)

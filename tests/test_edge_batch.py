@@ -194,9 +194,9 @@ def test_a_value_that_is_no_json_is_an_error_and_not_a_word_no_receiver_knows() 
 def test_an_alarm_is_an_event_and_a_retained_state_of_one_id(value, threshold) -> None:
     evidence = (Score("velocity", "crack", value, threshold, "mm", True),)
     change = AlarmChange("slope-1-2", "slope", T0_MS, T0_MS + 5, 3, 1, False, ("tilt",), "why",
-                         evidence, "b v1")  # fmt: skip
-    forecasts = (Forecast("crack", 60_000, (0.1, 0.9), (value, NAN)),)
-    event, stands = alarm_messages(change, "talus/bluff", "bluff", forecasts)
+                         evidence, "b v1", forecasts=(
+                             Forecast("crack", 60_000, (0.1, 0.9), (value, NAN)),))  # fmt: skip
+    event, stands = alarm_messages(change, "talus/bluff", "bluff")
     assert (event.topic, event.retain) == ("talus/bluff/slope/alarm", False)
     assert (stands.topic, stands.retain) == ("talus/bluff/slope/state", True)
     assert {event.priority, stands.priority} == {ALARM}

@@ -118,9 +118,8 @@ def test_silence_carries_no_forecast_of_the_reading_that_ended_it() -> None:
         pipeline.receive(reading(i))
     outcome = pipeline.receive(reading(200, away_ms=10_000_000))
     assert outcome.changes[0].no_data
-    forecasts = outcome.scored[-1].forecasts
-    assert len(forecasts)
-    assert change_values(outcome.changes[0], "g", forecasts)["forecasts"] == []
+    assert len(outcome.scored[-1].forecasts)
+    assert change_values(outcome.changes[0], "g")["forecasts"] == []
 
 
 def test_a_node_that_always_has_another_layout_does_not_fill_the_memory() -> None:
