@@ -122,6 +122,10 @@ def _run(args: argparse.Namespace) -> int:
     import json
     import sqlite3
 
+    from edge.settle import keep_little
+
+    keep_little()  # before what comes now is made
+
     from edge.config import load_config
     from edge.gateway import Gateway
 

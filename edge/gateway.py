@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import selectors
 import time
@@ -25,6 +24,7 @@ from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.recorder import Recorder
 from edge.remote import Remote
+from edge.settle import settle
 from edge.spool import Spool, spool_path
 from edge.wall_clock import WallClock
 from edge.watchdog import Watchdog
@@ -98,9 +98,7 @@ class Gateway:
         """Serve until ``stop`` is true, then leave in order."""
         self.desk.start(self.now_ms())
         self._tell_fallback(self._armed)
-        # What stands now stays: the collector need not walk through it at every turn.
-        gc.collect()
-        gc.freeze()
+        settle()
         self._watchdog.ready()
         try:
             while not stop():
@@ -143,9 +141,7 @@ class Gateway:
             each.renew(taken)
         self._watchdog.renew(self.pipeline.stations.values())
         self.desk.commit(taken.told(now_ms))
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        settle()
 
     def turn(self) -> None:
         """Go round once: read what is there, then do what is due."""
