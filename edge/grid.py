@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAN = float("nan")
+NEVER_MS = 2**62
 MAX_FILL = 96
 """Empty steps emitted for a gap; a longer gap is a break (and never a flood)."""
 MAX_OPEN = 4
@@ -78,7 +79,7 @@ class Grid:
         if self._next is None:
             self._next = key
         elif key - max(self._cells, default=self._next - 1) > MAX_FILL + 1:
-            out += self.close_open()
+            out += self._close_all()
             self._next, self._break = key, True
         if self._full == 1 and key == self._next and not self._cells:
             total = sum(values)
@@ -94,7 +95,7 @@ class Grid:
 
     def rebase(self) -> list[Observation]:
         """Give what is open, then break: the time line starts anew (a reset clock)."""
-        out = self.close_open()
+        out = self._close_all()
         self._next, self._newest_ms, self._break = None, 0, True
         return out
 
@@ -113,6 +114,21 @@ class Grid:
                 sums[i] = v
             counts[i] += 1
 
+    @property
+    def due_in_ms(self) -> int:
+        """How long after the newest reading the oldest open step is past its time."""
+        if not self._cells or self._next is None:
+            return NEVER_MS
+        return (self._next + 1) * self._step_ms + self._lateness_ms - self._newest_ms
+
+    def passed(self, by_ms: int) -> list[Observation]:
+        """Give every step past its time, where so long has gone by since the newest reading."""
+        out = []
+        while self.due_in_ms <= by_ms:
+            assert self._next is not None
+            out.append(self._close(self._next))
+        return out
+
     def _emit(self, out: list[Observation]) -> list[Observation]:
         """Give every step that is complete or past its time, oldest first."""
         while self._cells:
@@ -127,8 +143,7 @@ class Grid:
             out.append(self._close(key))
         return out
 
-    def close_open(self) -> list[Observation]:
-        """Give all steps that are open: nothing more is expected for them."""
+    def _close_all(self) -> list[Observation]:
         out = []
         while self._cells:
             assert self._next is not None
@@ -163,11 +178,14 @@ class Grid:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a snapshot of the same grid."""
-        self._cells = {}
+        """Continue from a snapshot of the same grid. ValueError: it is of other channels."""
+        cells = {}
         for key, (counts, sums) in state["cells"].items():
-            cell = self._cells[int(key)] = _Cell(self._n)
+            if not len(counts) == len(sums) == self._n:
+                raise ValueError(f"a grid of {len(counts)} channels")
+            cell = cells[int(key)] = _Cell(self._n)
             cell.counts, cell.sums = list(counts), list(sums)
+        self._cells = cells
         self._next = state["next"]
         self._newest_ms = state["newest_ms"]
         self._break = state["break"]

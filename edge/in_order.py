@@ -131,14 +131,7 @@ class InOrder:
         Those before go with them, and those behind that follow without a hole. A sensor that the
         slope has carried away must not keep its last rows to itself.
         """
-        return self._let_go(now_ms - self._lateness_ms)
-
-    def last(self) -> list[tuple[str, Row]]:
-        """Give all that waits, in order: nothing more is expected."""
-        return self._let_go(NEVER_MS)
-
-    def _let_go(self, arrived_ms: int) -> list[tuple[str, Row]]:
-        found = []
+        found, arrived_ms = [], now_ms - self._lateness_ms
         for source, line in self._lines.items():
             late = [row.received_ms <= arrived_ms for row in line.waiting]
             if True not in late:
@@ -193,8 +186,11 @@ class InOrder:
             for source, line in self._lines.items()
         }
 
-    def restore(self, state: dict[str, Any], now_ms: int) -> None:
-        """Continue from a snapshot; older programs did not keep how long a row has waited."""
+    def restore(self, state: dict[str, Any], now_ms: int, width: int) -> None:
+        """Continue from a snapshot; older programs did not keep how long a row has waited.
+
+        Raises ValueError for a row of more or fewer than ``width`` channels.
+        """
         lines = {}
         for source, saved in state.items():
             line = lines[str(source)] = _Line()
@@ -204,6 +200,8 @@ class InOrder:
             for time_ms, values, told, *waited_ms in saved["waiting"][:MAX_WAITING]:
                 given = tuple(float("nan") if v is None else float(v) for v in values)
                 flags = tuple((int(place), Flag(int(flag))) for place, flag in told)
+                if len(given) != width or any(not 0 <= place < width for place, _ in flags):
+                    raise ValueError(f"a row of {len(given)} channels")
                 arrived_ms = now_ms - int(*waited_ms)
                 line.waiting.append(Row(int(time_ms), given, flags, arrived_ms))
         self._lines = lines

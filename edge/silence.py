@@ -8,8 +8,6 @@ from edge.alarm import MODELS
 from edge.score import Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edge.alarm import Alarm, AlarmChange
     from edge.config import StationConfig
     from edge.ruling import Ruling
@@ -17,10 +15,6 @@ if TYPE_CHECKING:
     from edge.watch import Watch
 
 NEVER_MS = 2**62
-
-
-def _nothing(_: int) -> list[AlarmChange]:
-    return []
 
 
 class Silence:
@@ -44,7 +38,7 @@ class Silence:
             config: of the station.
             alarm: is told what falls silent.
             expected: channels and scores whose silence is told.
-            armed: all of them silent is NO-DATA.
+            armed: all of them silent is NO-DATA; where there is none, all that is expected.
             kinds: scores, which rest while a channel is in maintenance.
             lacking: silent from the start on: a bundle is configured and cannot be armed.
             unarmed: why no bundle is armed.
@@ -65,16 +59,16 @@ class Silence:
         """Of the armed among the scores under these heads."""
         self.due_ms = 0
         """Nothing can fall silent before this: a lower bound, so that readings need not look."""
-        self.on_no_data: Callable[[int], list[AlarmChange]] = _nothing
-        """Called where all that is armed has fallen silent; what comes of it is told next."""
+        self._latest_ms = 0
+        """When anything was last heard."""
 
     def begin(self, now_ms: int) -> None:
         """Take that a reading came: with the first the wait begins."""
         if not self._begun:  # known to a replay too, other than when the gateway was started
             self._begun, self._since_ms = True, now_ms
 
-    def hear_scores(self, scores: Scores | tuple[Score, ...], now_ms: int) -> None:
-        """Take the scores of one step; the armed among them report."""
+    def hear_scores(self, scores: Scores | tuple[Score, ...], at_ms: int) -> None:
+        """Take the scores of one step; the armed among them report. ``at_ms``: see hear_values."""
         if not (isinstance(scores, Scores) and scores.whole):
             names: tuple[str, ...] = tuple("score " + s.kind for s in scores if s.armed)
         else:
@@ -82,20 +76,27 @@ class Silence:
                 armed = ("score " + head.kind for head in scores.heads if head.armed)
                 self._heads, self._names = scores.heads, tuple(dict.fromkeys(armed))
             names = self._names
-        heard = self._heard
-        for name in names:
-            heard[name] = now_ms
+        self._hear(names, at_ms)
 
-    def hear_values(self, names: tuple[str, ...], values: list[float], now_ms: int) -> None:
-        """Take the values of all channels, NaN for those that do not report."""
+    def hear_values(self, names: tuple[str, ...], values: list[float], at_ms: int) -> None:
+        """Take the values of all channels, NaN for those that do not report.
+
+        ``at_ms`` is when the row arrived: one that had to wait says nothing of how it is now.
+        """
         total = sum(values)
-        if total == total:  # nothing missing: most often
-            self._heard.update(dict.fromkeys(names, now_ms))
-            return
+        if total != total:  # something is missing
+            pairs = zip(names, values, strict=True)
+            names = tuple([name for name, value in pairs if value == value])
+        self._hear(names, at_ms)
+
+    def _hear(self, names: tuple[str, ...], at_ms: int) -> None:
         heard = self._heard
-        for name, value in zip(names, values, strict=True):
-            if value == value:  # not NaN
-                heard[name] = now_ms
+        if at_ms >= self._latest_ms:
+            self._latest_ms = at_ms
+            heard.update(dict.fromkeys(names, at_ms))
+            return
+        for name in names:
+            heard[name] = max(at_ms, heard.get(name, at_ms))
 
     def ages(self, names: tuple[str, ...], now_ms: int) -> tuple[tuple[str, int], ...]:
         """Give how long ago each was last heard."""
@@ -124,10 +125,7 @@ class Silence:
         dues = {name: due for name, due in self._dues().items() if name not in silent}
         for due in sorted({due for due in dues.values() if due < now_ms}):
             silent.update(name for name in dues if dues[name] == due)
-            told = self._tell(due, silent)
-            found += told
-            if any(change.no_data for change in told):
-                found += self.on_no_data(due)
+            found += self._tell(due, silent)
         # With all of them silent nothing is due before one of them returns.
         self.due_ms = min((due for due in dues.values() if due >= now_ms), default=NEVER_MS)
         return found
@@ -153,6 +151,7 @@ class Silence:
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set."""
         self._heard = {name: at + delta_ms for name, at in self._heard.items()}
+        self._latest_ms += delta_ms
         self._excused = {name: at + delta_ms for name, at in self._excused.items()}
         if self._since_ms is not None:
             self._since_ms += delta_ms
@@ -184,7 +183,7 @@ class Silence:
 
     def _tell(self, at_ms: int, names: set[str]) -> list[AlarmChange]:
         silent = tuple(sorted(names))
-        no_data = all(each in names for each in self._armed)
+        no_data = all(each in names for each in self._armed or self._expected)
         limit_s = self._config.no_data_after_ms / 1000
         late = ", ".join(name for name in silent if name in self._heard)
         unheard = (name for name in silent if name not in self._heard)
@@ -217,6 +216,7 @@ class Silence:
         since_ms = now_ms - int(state["since_ms"])
         begun = bool(state["begun"])
         self._heard = {name: now_ms - int(age) for name, age in state["ages_ms"].items()}
+        self._latest_ms = max(self._heard.values(), default=0)
         excused = state.get("excused_ms", {})  # older states have none
         self._excused = {name: now_ms - int(age) for name, age in excused.items()}
         self._since_ms, self._begun = since_ms, begun

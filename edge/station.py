@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edge import station_state
 from edge.alarm import Alarm, AlarmChange
 from edge.bundle_fit import check_schema
+from edge.grid import MAX_OPEN
 from edge.in_order import Row
 from edge.layouts import Layouts
 from edge.qc import QualityControl
@@ -62,19 +63,42 @@ class Station:
         watch_acceleration(self.quality.jumps, self.rules)
         self.flags: tuple[Flagged, ...] = ()
         """Of the last reading, or of what had waited for it."""
-        self.waiting = Waiting(config.lateness_ms)
+        self.waiting = Waiting(self.channels, self._waits_ms())
         self._order = self.waiting.order
+        self.arrived_ms = 0
+        """When the newest row that was judged came in."""
+        self.since_ms = 0
+        """When the state was restored: nothing is done as of before that."""
         self._layouts = Layouts(config, board, shared, self.rejected)
         self.silence = silence_of(config, self.alarm, self.watch, self.rules, self.unarmed)
-        self.silence.on_no_data = self._judge_last
         self.alarm.ages = lambda now_ms: self.silence.ages(self.channels, now_ms)
         self.trial: Trial | None = None  # a bundle that is tried beside what watches
+
+    def _waits_ms(self) -> int:
+        """How long rows wait for others: what the grid has given up meanwhile would come too late.
+
+        It holds few steps open, so that a port that is dead does not keep others from being judged.
+        """
+        lateness_ms = self.config.lateness_ms
+        if len(self.ports) < 2 or not lateness_ms:
+            return lateness_ms
+        step_ms = self.config.step_ms if self.watch is None else self.watch.step_ms
+        return min(lateness_ms, (MAX_OPEN - 1) * step_ms)
 
     @property
     def due_ms(self) -> int:
         """Nothing can fall silent before this, or go on by itself."""
-        due_ms = self.silence.due_ms
-        return min(due_ms, self._order.due_ms)
+        return min(self.silence.due_ms, self._waited_ms)
+
+    @property
+    def _waited_ms(self) -> int:
+        """When the first row or grid step that waits has waited enough, if no more rows come."""
+        due_ms = self._order.due_ms
+        if self._order.waits:
+            for each in self.watch, self.rules:
+                if each is not None and each.grid is not None:
+                    due_ms = min(due_ms, self.arrived_ms + each.grid.due_in_ms)
+        return due_ms
 
     def receive(
         self, reading: Reading, *, rebased: bool
@@ -88,34 +112,32 @@ class Station:
         changes: list[AlarmChange] = []
         source, at_ms = reading.source, reading.time_ms
         if rebased:
-            self._go_on(self._order.let_go(), source, scored, changes, now_ms)
+            self._go_on(self._order.let_go(), scored, changes, now_ms)
             self.quality.reset()
         given = calibrator.missing(values) if sum(values) != sum(values) else ()
         if not self._order.waits:
-            self._take(source, at_ms, values, given, scored, changes, now_ms, rebased=rebased)
+            self._take(source, at_ms, values, given, scored, changes, now_ms, now_ms,
+                       rebased=rebased)  # fmt: skip
             return values, scored, changes
         row = Row(at_ms, tuple(values), tuple(given), now_ms)
         going = self._order.past(at_ms)
         going += [(source, each) for each in self._order.take(source, row)]
-        self._go_on(going, source, scored, changes, now_ms, rebased=rebased)
+        self._go_on(going, scored, changes, now_ms, rebased=rebased)
         return values, scored, changes
 
     def _go_on(
-        self, rows: list[tuple[str, Row]], source: str, scored: list[Scored],
-        changes: list[AlarmChange], now_ms: int, *, rebased: bool = False,
+        self, rows: list[tuple[str, Row]], scored: list[Scored], changes: list[AlarmChange],
+        now_ms: int, *, rebased: bool = False,
     ) -> None:  # fmt: skip
-        """Judge rows that waited. Those of no port that came just now (``source``) are not heard.
-
-        They are no sign that their sensor is still there.
-        """
+        """Judge rows whose turn it is; they were heard when they came."""
         for port, row in rows:
             self._take(port, row.time_ms, list(row.values), row.told, scored, changes, now_ms,
-                       rebased=rebased, heard=port == source)  # fmt: skip
+                       row.received_ms, rebased=rebased)  # fmt: skip
 
     def _take(
         self, source: str, time_ms: int, values: list[float], told: Sequence[tuple[int, Flag]],
-        scored: list[Scored], changes: list[AlarmChange], now_ms: int, *, rebased: bool = False,
-        heard: bool = True,
+        scored: list[Scored], changes: list[AlarmChange], now_ms: int, arrived_ms: int, *,
+        rebased: bool = False,
     ) -> None:  # fmt: skip
         """Judge one row whose turn it is, and decide by it; append what comes of it."""
         judged, flags = self.quality.apply(time_ms, values, source, told)
@@ -125,6 +147,7 @@ class Station:
         if self.watch is None and self.rules is None and self.trial is None:
             return
         in_time, steps, ruled = False, [], []
+        self.arrived_ms = max(self.arrived_ms, arrived_ms)
         if self.watch is not None:
             late = self.watch.grid.late
             steps = self.watch.observe(time_ms, judged, rebased=rebased)
@@ -134,41 +157,33 @@ class Station:
             ruled = self.rules.observe(time_ms, judged, rebased=rebased)
             in_time = in_time or self.rules.grid.late == late
         if steps or ruled:
-            self._step(steps, ruled, scored, changes, now_ms, heard=heard)
+            self._step(steps, ruled, scored, changes, now_ms)
         if self.trial is not None:
             self.trial.take(time_ms, judged, scored, self.alarm.ruled, rebased=rebased)
-        if in_time and heard:  # what comes too late is not heard
-            self.silence.hear_values(self.channels, judged, now_ms)
-        if self.alarm.silent and heard:
+        if in_time:  # what comes too late is not heard
+            self.silence.hear_values(self.channels, judged, arrived_ms)
+        if self.alarm.silent:
             changes += self.silence.returned(now_ms)
 
     def _step(
         self, steps: list[Observation], ruled: list[Observation], scored: list[Scored],
-        changes: list[AlarmChange], now_ms: int, *, heard: bool,
+        changes: list[AlarmChange], now_ms: int,
     ) -> None:  # fmt: skip
         """Let models, and rules on a grid of their own, look at grid steps."""
-        before = len(changes)
         for observation in steps:
             assert self.watch is not None
             scored.append(self.watch.score(observation))
-            changes += self._decide(scored[-1], now_ms, heard=heard)
+            changes += _expecting(scored[-1], self._decide(scored[-1], now_ms))
         for observation in ruled:
-            changes += self._rule(observation, (), now_ms)
-        if len(changes) > before and steps:
-            forecasts = tuple(scored[-1].forecasts)
-            changes[before:] = [replace(each, forecasts=forecasts) for each in changes[before:]]
+            found = self._rule(observation, (), now_ms)
+            changes += _expecting(scored[-1], found) if steps else found
 
-    def _judge_last(self, now_ms: int) -> list[AlarmChange]:
-        """Judge what still waits, rows and open steps: it may be the last that this slope says."""
-        changes: list[AlarmChange] = []
-        self.flags, scored = self.waiting.flags, self.waiting.scored
-        self._go_on(self._order.last(), "", scored, changes, now_ms)
-        self.waiting.flags = self.flags
-        steps = [] if self.watch is None else self.watch.grid.close_open()
+    def _pass(self, scored: list[Scored], changes: list[AlarmChange], now_ms: int) -> None:
+        """Let grid steps go whose time is over, though no later row has come to say so."""
+        by_ms = now_ms - self.arrived_ms
+        steps = [] if self.watch is None else self.watch.grid.passed(by_ms)
         own = None if self.rules is None else self.rules.grid
-        self._step(steps, [] if own is None else own.close_open(), scored, changes, now_ms,
-                   heard=False)  # fmt: skip
-        return changes
+        self._step(steps, [] if own is None else own.passed(by_ms), scored, changes, now_ms)
 
     def calibrate(self, reading: Reading) -> list[float]:
         """Return engineering values in the order of ``channels``, NaN for missing."""
@@ -195,13 +210,11 @@ class Station:
         key = f"port {port}", reason
         self.rejected[key] = self.rejected.get(key, 0) + 1
 
-    def _decide(self, step: Scored, now_ms: int, *, heard: bool) -> list[AlarmChange]:
+    def _decide(self, step: Scored, now_ms: int) -> list[AlarmChange]:
         if step.observation.reset:
             self.alarm.restart_clocks()
-        found: list[AlarmChange] = []
-        if heard:
-            self.silence.hear_scores(step.scores, now_ms)
-            found += self.silence.returned(now_ms) if self.alarm.silent and step.scores else ()
+        self.silence.hear_scores(step.scores, self.arrived_ms)
+        found = self.silence.returned(now_ms) if self.alarm.silent and step.scores else []
         change = self.alarm.update(step.observation.time_ms, now_ms, step.scores)
         if change is not None:
             found.append(change)
@@ -224,11 +237,14 @@ class Station:
     def tick(self, now_ms: int) -> list[AlarmChange]:
         """Look for silence, and judge what waited long enough: at its time, however one looks."""
         changes: list[AlarmChange] = []
-        while (due_ms := self._order.due_ms) < now_ms:
+        scored = self.waiting.scored
+        while (due_ms := max(self._waited_ms, self.since_ms)) < now_ms:
             changes += self.silence.tick(due_ms)
-            self.flags, scored = self.waiting.flags, self.waiting.scored
-            self._go_on(self._order.overdue(due_ms), "", scored, changes, due_ms)
+            self.flags = self.waiting.flags
+            self._go_on(self._order.overdue(due_ms), scored, changes, due_ms)
             self.waiting.flags = self.flags
+            if self._order.waits:
+                self._pass(scored, changes, due_ms)
         return changes + self.silence.tick(now_ms)
 
     def maintain(self, port: str, maintained: set[str], now_ms: int) -> AlarmChange:
@@ -239,6 +255,8 @@ class Station:
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set."""
         self.silence.shift(delta_ms)
+        self.arrived_ms += delta_ms if self.arrived_ms else 0
+        self.since_ms += delta_ms
         self._order.shift(delta_ms)
 
     def snapshot(self, now_ms: int) -> dict[str, Any]:
@@ -251,3 +269,11 @@ class Station:
         Raises one of UNUSABLE, unchanged, where not even the alarm can be restored.
         """
         return station_state.restore(self, state, now_ms)
+
+
+def _expecting(step: Scored, changes: list[AlarmChange]) -> list[AlarmChange]:
+    """Give each change with what was expected at the step that led to it."""
+    if not changes:
+        return changes
+    forecasts = tuple(step.forecasts)
+    return [replace(change, forecasts=forecasts) for change in changes]

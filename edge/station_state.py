@@ -26,6 +26,7 @@ def snapshot(station: Station, now_ms: int) -> dict[str, Any]:
         "rules": None if station.rules is None else station.rules.snapshot(),
         "quality": station.quality.snapshot(),
         "trial": None if station.trial is None else station.trial.snapshot(),
+        "arrived_ago_ms": now_ms - station.arrived_ms if station.arrived_ms else None,
         **station.waiting.snapshot(now_ms),
     }
 
@@ -40,6 +41,7 @@ def restore(station: Station, state: dict[str, Any], now_ms: int) -> list[str]:
     """
     station.alarm.restore(state["alarm"])
     station.silence.restart(now_ms)
+    station.since_ms = now_ms
     notes = _restore_rules(station, state, now_ms)
     if station.trial is not None:
         station.trial.restore(state.get("trial"))
@@ -79,8 +81,14 @@ def _restore_rules(station: Station, state: dict[str, Any], now_ms: int) -> list
         notes.append(f"{station.name}: the saved quality state cannot be used ({error!r})")
     try:
         station.waiting.restore(state, now_ms)
+        ago_ms = state.get("arrived_ago_ms", 0)  # older programs kept none
+        station.arrived_ms = 0 if ago_ms is None else now_ms - int(ago_ms)
     except UNUSABLE as error:
         notes.append(f"{station.name}: rows that waited for others are lost ({error!r})")
+    try:
+        station.waiting.restore_flags(state)
+    except UNUSABLE as error:
+        notes.append(f"{station.name}: flags that were to be told are lost ({error!r})")
     if station.rules is None:
         station.alarm.ruled = 0
         return notes

@@ -17,7 +17,8 @@ class Waiting:
     Those are told with the next reading of the station, as telemetry goes with readings.
     """
 
-    def __init__(self, lateness_ms: int) -> None:
+    def __init__(self, channels: tuple[str, ...], lateness_ms: int) -> None:
+        self._channels = channels
         self.order = InOrder(lateness_ms)
         self.flags: tuple[Flagged, ...] = ()
         self.scored: list[Scored] = []
@@ -32,12 +33,19 @@ class Waiting:
         """Return the state as JSON-ready values."""
         return {
             "order": self.order.snapshot(now_ms),
+            "order_of": list(self._channels),
             "flags": [[f.time_ms, f.channel, int(f.flags)] for f in self.flags],
         }
 
     def restore(self, state: dict[str, Any], now_ms: int) -> None:
-        """Continue from a snapshot; older programs kept less."""
-        self.order.restore(state.get("order", {}), now_ms)
+        """Continue from a snapshot; older programs kept less. ValueError: of other channels."""
+        names = state.get("order_of", list(self._channels))
+        if names != list(self._channels):
+            raise ValueError(f"of channels {', '.join(map(str, names))}")
+        self.order.restore(state.get("order", {}), now_ms, len(self._channels))
+
+    def restore_flags(self, state: dict[str, Any]) -> None:
+        """Continue to tell what was wrong with rows before."""
         self.flags = tuple(
             Flagged(int(time_ms), str(channel), Flag(int(flags)))
             for time_ms, channel, flags in state.get("flags", ())

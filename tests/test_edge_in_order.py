@@ -100,7 +100,7 @@ def test_any_disorder_within_the_lateness_gives_the_rows_in_order_over_a_restart
         if i == cut:
             kept = json.loads(json.dumps(order.snapshot(0), allow_nan=False))
             order = InOrder(12 * HOUR_MS)
-            order.restore(kept, 0)
+            order.restore(kept, 0, 2)
         found += [each for rows in give(order, hour) for each in rows]
     assert found == sorted(found)
     assert found[:12] == list(range(20, 32))
@@ -110,7 +110,7 @@ def test_a_snapshot_keeps_values_and_what_is_told_of_them() -> None:
     order = warm()
     give(order, 22)
     again = InOrder(3 * HOUR_MS)
-    again.restore(json.loads(json.dumps(order.snapshot(0), allow_nan=False)), 0)
+    again.restore(json.loads(json.dumps(order.snapshot(0), allow_nan=False)), 0, 2)
     ((_, kept),) = again.let_go()
     assert kept.values[0] == 22.0
     assert kept.values[1] != kept.values[1]
