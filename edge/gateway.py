@@ -209,6 +209,7 @@ class Gateway:
 
     def _obey(self, order: Order, now_ms: int) -> None:
         """Do what a person says, and tell what came of it."""
+        self.desk.commit(self.pipeline.tick(now_ms))  # whatever becomes of the order
         try:
             changes = self.pipeline.order(order, now_ms)
         except OrderError as error:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAN = float("nan")
-NEVER_MS = 2**62
 MAX_FILL = 96
 """Empty steps emitted for a gap; a longer gap is a break (and never a flood)."""
 MAX_OPEN = 4
@@ -115,16 +114,20 @@ class Grid:
             counts[i] += 1
 
     @property
+    def is_open(self) -> bool:
+        """Whether any step is."""
+        return bool(self._cells)
+
+    @property
     def due_in_ms(self) -> int:
         """How long after the newest reading the oldest open step is past its time."""
-        if not self._cells or self._next is None:
-            return NEVER_MS
+        assert self._next is not None
         return (self._next + 1) * self._step_ms + self._lateness_ms - self._newest_ms
 
     def passed(self, by_ms: int) -> list[Observation]:
         """Give every step past its time, where so long has gone by since the newest reading."""
         out = []
-        while self.due_in_ms <= by_ms:
+        while self._cells and self.due_in_ms <= by_ms:
             assert self._next is not None
             out.append(self._close(self._next))
         return out
@@ -184,9 +187,11 @@ class Grid:
             if not len(counts) == len(sums) == self._n:
                 raise ValueError(f"a grid of {len(counts)} channels")
             cell = cells[int(key)] = _Cell(self._n)
-            cell.counts, cell.sums = list(counts), list(sums)
-        self._cells = cells
-        self._next = state["next"]
-        self._newest_ms = state["newest_ms"]
+            cell.counts, cell.sums = list(map(int, counts)), list(map(float, sums))
+        following = None if state["next"] is None else int(state["next"])
+        if cells and not (following is not None and 0 <= min(cells) - following <= MAX_FILL + 1):
+            raise ValueError(f"open steps from {min(cells)} on, and {following} to come next")
+        newest_ms = int(state["newest_ms"])
+        self._cells, self._next, self._newest_ms = cells, following, newest_ms
         self._break = state["break"]
         self.late = state["late"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from edge.flags import Flag
@@ -22,7 +23,7 @@ WARM = 5
 MAX_WAITING = 256
 """Rows of a port; then the oldest goes on."""
 MAX_SOURCES = 64
-NEVER_MS = 2**62
+NEVER_MS, MAX_MS = 2**62, 2**53
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -178,10 +179,10 @@ class InOrder:
                         row.time_ms,
                         [None if v != v else v for v in row.values],
                         [[place, int(flag)] for place, flag in row.told],
-                        now_ms - row.received_ms,
                     ]
                     for row in line.waiting
                 ],
+                "waited_ms": [now_ms - row.received_ms for row in line.waiting],
             }
             for source, line in self._lines.items()
         }
@@ -195,14 +196,17 @@ class InOrder:
         for source, saved in state.items():
             line = lines[str(source)] = _Line()
             line.last_ms, line.newest_ms = int(saved["last_ms"]), int(saved["newest_ms"])
-            line.interval_ms, line.seen = float(saved["interval_ms"]), int(saved["seen"])
+            line.interval_ms, line.seen = float(saved["interval_ms"]), max(0, int(saved["seen"]))
             line.ahead_ms, line.alike = int(saved["ahead_ms"]), int(saved["alike"])
-            for time_ms, values, told, *waited_ms in saved["waiting"][:MAX_WAITING]:
+            waited = saved.get("waited_ms", [0] * len(saved["waiting"]))
+            rows = zip(saved["waiting"], waited, strict=True)
+            for (time_ms, values, told), waited_ms in islice(rows, MAX_WAITING):
                 given = tuple(float("nan") if v is None else float(v) for v in values)
                 flags = tuple((int(place), Flag(int(flag))) for place, flag in told)
                 if len(given) != width or any(not 0 <= place < width for place, _ in flags):
                     raise ValueError(f"a row of {len(given)} channels")
-                arrived_ms = now_ms - int(*waited_ms)
-                line.waiting.append(Row(int(time_ms), given, flags, arrived_ms))
+                if not 0 <= time_ms < MAX_MS:
+                    raise ValueError(f"a row of {time_ms} ms")
+                line.waiting.append(Row(int(time_ms), given, flags, now_ms - int(waited_ms)))
         self._lines = lines
         self._look()

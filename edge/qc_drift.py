@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WARM_D = 30
 SHORT_D, LONG_D = 10.0, 60.0
-LEAVES = 0.3
+LEAVES = 0.15
 """Turn of a day, in sd of the noise of a reading; as noise alone it has WANDERS."""
 WANDERS = 0.06
 HOT = 2.0
@@ -39,7 +39,7 @@ USUAL = 0.2
 ALONE = 0.5
 """The only neighbour must have turned by less than such a part of it: which of two drifts?"""
 SHARES_D = 200.0
-PERSIST = 5
+PERSIST = 10
 USED_D = 60
 """A pace that has been told for so long is how it is now."""
 MAX_NEIGHBOURS = 4

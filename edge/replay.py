@@ -140,6 +140,7 @@ def replay(
             yield item, Outcome("", (), (), (*before, *found))
             before = ()
         elif isinstance(item, Ordered):
+            before += tuple(pipeline.tick(item.received_ms))  # whatever becomes of the order
             with suppress(OrderError):  # it was refused then, as it is now
                 found = pipeline.order(decode_order(item.text), item.received_ms)
                 yield item, Outcome("", (), (), (*before, *found))

@@ -32,6 +32,7 @@ class Ruling:
         except UnknownEvidenceError as error:
             raise ConfigError("station", (f"{config.name}: {error}",)) from error
         names = self.decider.channels
+        self._of = [step_ms, *(channel.name for channel in config.channels)]
         self.grid: Grid | None = None
         """Its own; None: it looks at the steps of the bundle's grid."""
         if watch is None or not set(self.decider.needed) <= set(watch.channels):
@@ -69,12 +70,15 @@ class Ruling:
         """Return the state as JSON-ready values."""
         return {
             "grid": None if self.grid is None else self.grid.snapshot(),
+            "grid_of": self._of,
             "decider": self.decider.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot."""
-        if self.grid is not None and state["grid"] is not None:
+        # Of other channels, or in another order, open steps would be taken for what they are not.
+        same = state.get("grid_of", self._of) == self._of
+        if self.grid is not None and state["grid"] is not None and same:
             self.grid.restore(state["grid"])
         self.decider.restore(state["decider"])
 

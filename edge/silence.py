@@ -89,6 +89,11 @@ class Silence:
             names = tuple([name for name, value in pairs if value == value])
         self._hear(names, at_ms)
 
+    def hear_waiting(self, names: tuple[str, ...], values: list[float], at_ms: int) -> None:
+        """Take a row that waits to be judged: its sensors report, and scores are not due yet."""
+        self.hear_values(names, values, at_ms)
+        self._excused |= dict.fromkeys(self._kinds, at_ms)
+
     def _hear(self, names: tuple[str, ...], at_ms: int) -> None:
         heard = self._heard
         if at_ms >= self._latest_ms:

@@ -96,7 +96,7 @@ class Station:
         due_ms = self._order.due_ms
         if self._order.waits:
             for each in self.watch, self.rules:
-                if each is not None and each.grid is not None:
+                if each is not None and each.grid is not None and each.grid.is_open:
                     due_ms = min(due_ms, self.arrived_ms + each.grid.due_in_ms)
         return due_ms
 
@@ -121,8 +121,13 @@ class Station:
             return values, scored, changes
         row = Row(at_ms, tuple(values), tuple(given), now_ms)
         going = self._order.past(at_ms)
-        going += [(source, each) for each in self._order.take(source, row)]
+        taken = self._order.take(source, row)
+        if not any(each is row for each in taken):
+            self.silence.hear_waiting(self.channels, values, now_ms)
+        going += [(source, each) for each in taken]
         self._go_on(going, scored, changes, now_ms, rebased=rebased)
+        if self.alarm.silent:
+            changes += self.silence.returned(now_ms)
         return values, scored, changes
 
     def _go_on(
@@ -147,7 +152,6 @@ class Station:
         if self.watch is None and self.rules is None and self.trial is None:
             return
         in_time, steps, ruled = False, [], []
-        self.arrived_ms = max(self.arrived_ms, arrived_ms)
         if self.watch is not None:
             late = self.watch.grid.late
             steps = self.watch.observe(time_ms, judged, rebased=rebased)
@@ -156,6 +160,8 @@ class Station:
             late = self.rules.grid.late
             ruled = self.rules.observe(time_ms, judged, rebased=rebased)
             in_time = in_time or self.rules.grid.late == late
+        if in_time:
+            self.arrived_ms = max(self.arrived_ms, arrived_ms)
         if steps or ruled:
             self._step(steps, ruled, scored, changes, now_ms)
         if self.trial is not None:

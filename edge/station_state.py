@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 UNUSABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 """What a damaged state, or one of another version, makes `restore` raise."""
 
+MAX_AGO_MS = 2**53
+
 
 def snapshot(station: Station, now_ms: int) -> dict[str, Any]:
     """Return the state as JSON-ready values; how long each was silent is as of ``now_ms``."""
@@ -81,10 +83,12 @@ def _restore_rules(station: Station, state: dict[str, Any], now_ms: int) -> list
         notes.append(f"{station.name}: the saved quality state cannot be used ({error!r})")
     try:
         station.waiting.restore(state, now_ms)
-        ago_ms = state.get("arrived_ago_ms", 0)  # older programs kept none
-        station.arrived_ms = 0 if ago_ms is None else now_ms - int(ago_ms)
     except UNUSABLE as error:
         notes.append(f"{station.name}: rows that waited for others are lost ({error!r})")
+    ago_ms = state.get("arrived_ago_ms", 0)  # older programs kept none
+    if ago_ms is not None:
+        sound = isinstance(ago_ms, int) and 0 <= ago_ms < MAX_AGO_MS
+        station.arrived_ms = now_ms - ago_ms if sound else now_ms
     try:
         station.waiting.restore_flags(state)
     except UNUSABLE as error:

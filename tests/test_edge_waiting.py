@@ -2,117 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting_parts import (
+    DUE_MS,
+    END,
+    HOUR_MS,
+    LATENESS_H,
+    LOST,
+    RECEIVED_MS,
+    ROWS,
+    TILT,
+    TOML,
+    carried_away,
+    reading,
+    restarted,
+    site,
+    tilt,
+    told,
+)  # fmt: skip
 
-from edge.alarm import AlarmChange
-from edge.config import Config, load_config
+from edge.config import Config
 from edge.pipeline import Pipeline
 from edge.replay import replay
 from firmware_bridge.reading import Reading
 
-HOUR_MS = 3_600_000
-LATENESS_H = 12
-T0_MS = 1_700_000_000_000 // HOUR_MS * HOUR_MS
-RECEIVED_MS = 5_000_000_000
-"""Another clock than that of the rows."""
-TILT = """\
-[[station.channel]]
-name = "tilt"
-port = "other"
-quantity = "tilt"
-unit = "mrad"
-"""
-TOML = f"""\
-[gateway]
-name = "bluff"
-[[port]]
-name = "node"
-device = "none"
-protocol = "tw1"
-[[port]]
-name = "other"
-device = "none"
-protocol = "tw1"
-[[station]]
-name = "slope"
-step_s = 3600
-lateness_s = {LATENESS_H * 3600}
-no_data_after_s = 72000
-[station.decision]
-profile = "none"
-[[station.channel]]
-name = "crack"
-port = "node"
-quantity = "crack_width"
-unit = "mm"
-high = 100.0
-{TILT}[[station.rule]]
-name = "wide"
-level = 3
-when = [{{ evidence = "value", above = 10.0 }}]
-"""
-LOST = 21
-"""The row that is lost on the way; those after it are the last of the sensor."""
-LAST_MM = (2.5, 4.0, 6.0, 8.5, 11.5, 15.0, 500.0)
-END = LOST + len(LAST_MM)
-DUE_MS = RECEIVED_MS + (LOST + 1 + LATENESS_H) * HOUR_MS
-"""When the first behind the hole has waited long enough; the others follow it without one."""
+
+@pytest.fixture(scope="module", name="config")
+def config_(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A crack meter and a tilt meter, each on a port of its own."""
+    return site(tmp_path_factory.mktemp("site"), TOML)
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    path = Path(tmp_path_factory.mktemp("site")) / "gateway.toml"
-    path.write_text(TOML)
-    return load_config(path)
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Config:
+@pytest.fixture(scope="module", name="alone")
+def alone_(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """With one port: rows wait as long as the site says."""
-    path = Path(tmp_path_factory.mktemp("site")) / "gateway.toml"
-    path.write_text(TOML.replace(TILT, ""))
-    return load_config(path)
-
-
-def reading(hour: int, value: float, away_h: int = 0) -> Reading:
-    at, arrived = T0_MS + hour * HOUR_MS, RECEIVED_MS + (hour + away_h) * HOUR_MS
-    return Reading("node", at, hour, ("crack",), (value,), arrived)
-
-
-def tilt(hour: float) -> Reading:
-    at_ms = round(hour * HOUR_MS)
-    return Reading("other", T0_MS + at_ms, at_ms, ("tilt",), (0.0,), RECEIVED_MS + at_ms)
-
-
-ROWS = (
-    *(each for hour in range(LOST) for each in (reading(hour, 1 + hour % 2 / 10), tilt(hour))),
-    *(reading(LOST + 1 + i, value) for i, value in enumerate(LAST_MM)),
-)
-
-
-def carried_away(config: Config) -> tuple[Pipeline, list[AlarmChange]]:
-    """A sensor that sees a crack open after a hole, and then nothing ever again."""
-    pipeline = Pipeline(config, {"slope": "none"})
-    return pipeline, [c for each in ROWS for c in pipeline.receive(each).changes]
-
-
-def told(changes: list[AlarmChange]) -> list[tuple[str, int, int]]:
-    return [(c.kind, c.level, c.received_ms) for c in changes]
-
-
-def restarted(config: Config, pipeline: Pipeline, now_ms: int, **damage: object) -> Pipeline:
-    state = json.loads(json.dumps(pipeline.snapshot(), allow_nan=False))
-    state["stations"]["slope"] |= damage
-    again = Pipeline(config, {"slope": "none"})
-    assert bool(again.restore(state, now_ms)) == bool(damage)
-    return again
+    return site(tmp_path_factory.mktemp("site"), TOML.replace(TILT, ""))
 
 
 def test_the_last_rows_before_a_sensor_is_gone_raise_the_level(alone: Config) -> None:
@@ -138,18 +67,6 @@ def test_the_last_steps_of_a_slope_that_fell_silent_raise_the_level(config: Conf
     assert [first.silent, last.silent] == [("tilt",), ("crack", "tilt")]
     assert [first.no_data, last.no_data] == [False, True]
     assert last.received_ms == silent_ms  # when its last good row came; the one after is no value
-
-
-def test_what_is_wrong_with_it_is_told_with_the_next_reading_over_a_restart(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
-    now_ms = DUE_MS + 1  # all of them went on: what comes later is not waited for
-    pipeline.tick(now_ms)
-    again = restarted(alone, pipeline, now_ms)
-    for one in pipeline, again:
-        first = one.receive(reading(END + 40, 15.0)).rows[0].flags
-        assert (T0_MS + END * HOUR_MS, "crack") in [(each.time_ms, each.channel) for each in first]
-        second = one.receive(reading(END + 41, 15.0)).rows[0].flags
-        assert (T0_MS + END * HOUR_MS, "crack") not in [(e.time_ms, e.channel) for e in second]
 
 
 @pytest.mark.parametrize("no_data_h", [4, 20])
@@ -178,47 +95,18 @@ def test_a_sensor_that_is_back_is_told_by_its_own_rows(config: Config) -> None:
     assert ("silence", ()) in [(c.kind, tuple(set(c.silent) & {"crack"})) for c in back]
 
 
-def test_what_waited_goes_on_where_nothing_waits_any_more(alone: Config) -> None:
-    """The site sets lateness_s to 0, and starts again."""
-    pipeline, _ = carried_away(alone)
-    now_ms = RECEIVED_MS + END * HOUR_MS
-    station = replace(alone.stations[0], lateness_ms=0)
-    again = restarted(replace(alone, stations=(station,)), pipeline, now_ms)
-    assert [c.level for c in again.tick(now_ms + 1) if c.kind == "level"] == [3]
+@pytest.mark.parametrize("no_data_h", [7, 20])
+def test_a_sensor_on_a_lossy_link_is_not_told_as_silent(
+    config: Config, alone: Config, no_data_h: int
+) -> None:
+    """Rows that wait for lost ones are heard when they come, however long they wait."""
+    for each in config, alone:
+        station = replace(each.stations[0], no_data_after_ms=no_data_h * HOUR_MS)
+        assert lossy(replace(each, stations=(station,))) == []
 
 
-def test_of_other_channels_nothing_that_waited_goes_on(config: Config) -> None:
-    """The site has added one, and starts again."""
-    pipeline, _ = carried_away(config)
-    now_ms = RECEIVED_MS + END * HOUR_MS
-    (station,) = config.stations
-    more = replace(station.channels[1], name="tilt_2")
-    other = replace(config, stations=(replace(station, channels=(*station.channels, more)),))
-    again = restarted(other, pipeline, now_ms, quality={}, order_of=["crack", "tilt"])
-    assert [c.level for c in again.tick(now_ms + 60 * HOUR_MS) if c.kind == "level"] == []
-
-
-@pytest.mark.parametrize("row", [[T0_MS, [1.0], [], 0], [T0_MS, [1.0, 2.0], [[7, 1]], 0]])
-def test_a_damaged_row_is_told_and_does_not_end_the_gateway(config: Config, row: list) -> None:
-    pipeline, _ = carried_away(config)
-    now_ms = RECEIVED_MS + END * HOUR_MS
-    order = pipeline.snapshot()["stations"]["slope"]["order"]
-    order["node"]["waiting"] = [row]
-    again = restarted(config, pipeline, now_ms, order=order)
-    again.tick(now_ms + 60 * HOUR_MS)
-
-
-def test_a_shorter_lateness_lets_nothing_happen_before_the_restart(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
-    now_ms = RECEIVED_MS + END * HOUR_MS
-    station = replace(alone.stations[0], lateness_ms=HOUR_MS)
-    again = restarted(replace(alone, stations=(station,)), pipeline, now_ms)
-    found = again.tick(now_ms + HOUR_MS)
-    assert [c.received_ms for c in found if c.kind == "level"] == [now_ms]
-
-
-def test_a_sensor_on_a_lossy_link_is_not_told_as_silent(config: Config) -> None:
-    """Rows that wait for lost ones were heard when they came."""
+def lossy(config: Config) -> list[tuple[str, ...]]:
+    """What falls silent in two months of which one row in five is lost, six in a row at most."""
     random = np.random.default_rng(1)
     pipeline, found = Pipeline(config, {"slope": "none"}), []
     for hour in range(60 * 24):
@@ -226,26 +114,7 @@ def test_a_sensor_on_a_lossy_link_is_not_told_as_silent(config: Config) -> None:
             found += pipeline.receive(reading(hour, 1.0 + random.normal(0.0, 0.1))).changes
         noise = random.normal(0.0, 0.1)  # one that never changes is frozen, and is not heard
         found += pipeline.receive(replace(tilt(hour + 0.01), values=(noise,))).changes
-    assert [c.silent for c in found] == []
-
-
-def test_what_waited_outlives_a_damaged_quality_state(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
-    now_ms = RECEIVED_MS + END * HOUR_MS
-    again = restarted(alone, pipeline, now_ms, quality={"no": "such"})
-    found = again.tick(now_ms + LATENESS_H * HOUR_MS + 1)
-    assert [c.level for c in found if c.kind == "level"] == [3]
-
-
-def test_a_damaged_list_of_what_waits_costs_that_alone(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
-    now_ms = RECEIVED_MS + END * HOUR_MS
-    again = restarted(alone, pipeline, now_ms, order={"node": {"last_ms": "?"}})
-    found = again.tick(now_ms + LATENESS_H * HOUR_MS + 1)
-    assert [c.level for c in found if c.kind == "level"] == []
-    assert (
-        again.stations["slope"].quality.snapshot() == pipeline.stations["slope"].quality.snapshot()
-    )
+    return [c.silent for c in found]
 
 
 @settings(max_examples=60)
@@ -292,3 +161,16 @@ def test_to_decide_anew_a_replay_goes_on_until_the_alarm(config: Config) -> None
     for until_ms, expected in ((0, []), (end_ms, told(live))):
         again = replay(config, {"slope": "none"}, ROWS, until_ms)
         assert told([c for _, outcome in again if outcome for c in outcome.changes]) == expected
+
+
+def test_rows_too_late_do_not_put_off_what_is_due(config: Config) -> None:
+    """Another port sends what it kept from long ago."""
+    ports = [replace(p, time=replace(p.time, lateness_ms=100 * HOUR_MS)) for p in config.ports]
+    pipeline, found = carried_away(replace(config, ports=tuple(ports)))
+    for hour in range(END, END + 40):
+        late = replace(tilt(0.3 * (hour - END) + 0.5), received_ms=RECEIVED_MS + hour * HOUR_MS)
+        outcome = pipeline.receive(late)
+        assert not outcome.reason
+        found += outcome.changes
+    (raised,) = [c.received_ms for c in found if c.kind == "level"]
+    assert raised == RECEIVED_MS + (LOST + 5 + 1 + LATENESS_H) * HOUR_MS
