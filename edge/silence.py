@@ -84,10 +84,12 @@ class Silence:
         ``at_ms`` is when the row arrived: one that had to wait says nothing of how it is now.
         """
         total = sum(values)
-        if total != total:  # something is missing
-            pairs = zip(names, values, strict=True)
-            names = tuple([name for name, value in pairs if value == value])
-        self._hear(names, at_ms)
+        if total == total and at_ms >= self._latest_ms:  # nothing is missing, or old: most often
+            self._latest_ms = at_ms
+            self._heard.update(dict.fromkeys(names, at_ms))
+            return
+        pairs = zip(names, values, strict=True)
+        self._hear(tuple([name for name, value in pairs if value == value]), at_ms)
 
     def hear_waiting(self, names: tuple[str, ...], values: list[float], at_ms: int) -> None:
         """Take a row that waits to be judged: its sensors report, and scores are not due yet."""

@@ -65,6 +65,7 @@ class Station:
         """Of the last reading, or of what had waited for it."""
         self.waiting = Waiting(self.channels, self._waits_ms())
         self._order = self.waiting.order
+        self._waits = self._order.waits
         self.arrived_ms = 0
         """When the newest row that was judged came in."""
         self.since_ms = 0
@@ -88,13 +89,14 @@ class Station:
     @property
     def due_ms(self) -> int:
         """Nothing can fall silent before this, or go on by itself."""
-        return min(self.silence.due_ms, self._waited_ms)
+        waited_ms = self._waited_ms if self._waits else self._order.due_ms
+        return min(self.silence.due_ms, waited_ms)
 
     @property
     def _waited_ms(self) -> int:
         """When the first row or grid step that waits has waited enough, if no more rows come."""
         due_ms = self._order.due_ms
-        if self._order.waits:
+        if self._waits:
             for each in self.watch, self.rules:
                 if each is not None and each.grid is not None and each.grid.is_open:
                     due_ms = min(due_ms, self.arrived_ms + each.grid.due_in_ms)
@@ -115,7 +117,7 @@ class Station:
             self._go_on(self._order.let_go(), scored, changes, now_ms)
             self.quality.reset()
         given = calibrator.missing(values) if sum(values) != sum(values) else ()
-        if not self._order.waits:
+        if not self._waits:
             self._take(source, at_ms, values, given, scored, changes, now_ms, now_ms,
                        rebased=rebased)  # fmt: skip
             return values, scored, changes
@@ -249,7 +251,7 @@ class Station:
             self.flags = self.waiting.flags
             self._go_on(self._order.overdue(due_ms), scored, changes, due_ms)
             self.waiting.flags = self.flags
-            if self._order.waits:
+            if self._waits:
                 self._pass(scored, changes, due_ms)
         return changes + self.silence.tick(now_ms)
 
