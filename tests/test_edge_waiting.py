@@ -29,6 +29,7 @@ from waiting_parts import (
 from edge.config import Config
 from edge.pipeline import Pipeline
 from edge.replay import replay
+from firmware_bridge.capture import Ordered
 from firmware_bridge.reading import Reading
 
 
@@ -174,3 +175,11 @@ def test_rows_too_late_do_not_put_off_what_is_due(config: Config) -> None:
         found += outcome.changes
     (raised,) = [c.received_ms for c in found if c.kind == "level"]
     assert raised == RECEIVED_MS + (LOST + 5 + 1 + LATENESS_H) * HOUR_MS
+
+
+def test_an_order_that_is_refused_takes_no_alarm_with_it(alone: Config) -> None:
+    refused = Ordered(DUE_MS + 1, "no order at all")
+    again = replay(alone, {"slope": "none"}, [*ROWS, refused])
+    assert told([c for _, outcome in again if outcome for c in outcome.changes]) == [
+        ("level", 3, DUE_MS)
+    ]
