@@ -14,14 +14,13 @@ from waiting_parts import (
     HOUR_MS,
     LATENESS_H,
     LOST,
+    ONE_PORT,
     RECEIVED_MS,
     ROWS,
-    TILT,
-    TOML,
+    TWO_PORTS,
     carried_away,
     reading,
     restarted,
-    site,
     tilt,
     told,
 )  # fmt: skip
@@ -33,21 +32,9 @@ from firmware_bridge.capture import Ordered
 from firmware_bridge.reading import Reading
 
 
-@pytest.fixture(scope="module", name="config")
-def config_(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A crack meter and a tilt meter, each on a port of its own."""
-    return site(tmp_path_factory.mktemp("site"), TOML)
-
-
-@pytest.fixture(scope="module", name="alone")
-def alone_(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """With one port: rows wait as long as the site says."""
-    return site(tmp_path_factory.mktemp("site"), TOML.replace(TILT, ""))
-
-
-def test_the_last_rows_before_a_sensor_is_gone_raise_the_level(alone: Config) -> None:
+def test_the_last_rows_before_a_sensor_is_gone_raise_the_level() -> None:
     """Once they have waited for the lost one as long as any may."""
-    pipeline, before = carried_away(alone)
+    pipeline, before = carried_away(ONE_PORT)
     assert before == []
     assert pipeline.tick(DUE_MS) == []
     found = pipeline.tick(DUE_MS + 1)
@@ -55,9 +42,9 @@ def test_the_last_rows_before_a_sensor_is_gone_raise_the_level(alone: Config) ->
     assert pipeline.stations["slope"].alarm.level == 3
 
 
-def test_the_last_steps_of_a_slope_that_fell_silent_raise_the_level(config: Config) -> None:
+def test_the_last_steps_of_a_slope_that_fell_silent_raise_the_level() -> None:
     """They are open for what else may come of the same hours, as long as that may be late."""
-    pipeline, before = carried_away(config)
+    pipeline, before = carried_away(TWO_PORTS)
     assert before == []
     over_ms = RECEIVED_MS + (LOST + 5 + 1 + LATENESS_H) * HOUR_MS
     assert pipeline.tick(over_ms) == []
@@ -71,10 +58,10 @@ def test_the_last_steps_of_a_slope_that_fell_silent_raise_the_level(config: Conf
 
 
 @pytest.mark.parametrize("no_data_h", [4, 20])
-def test_a_sensor_that_is_gone_is_not_told_as_there_again(config: Config, no_data_h: int) -> None:
+def test_a_sensor_that_is_gone_is_not_told_as_there_again(no_data_h: int) -> None:
     """Neither where its last rows go on by the clock, nor where another port's rows push them."""
-    station = replace(config.stations[0], no_data_after_ms=no_data_h * HOUR_MS)
-    short = replace(config, stations=(station,))
+    station = replace(TWO_PORTS.stations[0], no_data_after_ms=no_data_h * HOUR_MS)
+    short = replace(TWO_PORTS, stations=(station,))
     for others in (), [tilt(END - 1 + i) for i in range(40)]:
         pipeline, found = carried_away(short)
         for each in others:
@@ -88,8 +75,8 @@ def test_a_sensor_that_is_gone_is_not_told_as_there_again(config: Config, no_dat
         assert ("level", 3) in [(change.kind, change.level) for change in found]
 
 
-def test_a_sensor_that_is_back_is_told_by_its_own_rows(config: Config) -> None:
-    pipeline, found = carried_away(config)
+def test_a_sensor_that_is_back_is_told_by_its_own_rows() -> None:
+    pipeline, found = carried_away(TWO_PORTS)
     found += pipeline.tick(RECEIVED_MS + (END + 60) * HOUR_MS)
     assert "crack" in [c.silent for c in found if c.kind == "silence"][-1]
     back = [c for i in range(30) for c in pipeline.receive(reading(END + 61 + i, 15.0)).changes]
@@ -97,11 +84,9 @@ def test_a_sensor_that_is_back_is_told_by_its_own_rows(config: Config) -> None:
 
 
 @pytest.mark.parametrize("no_data_h", [7, 20])
-def test_a_sensor_on_a_lossy_link_is_not_told_as_silent(
-    config: Config, alone: Config, no_data_h: int
-) -> None:
+def test_a_sensor_on_a_lossy_link_is_not_told_as_silent(no_data_h: int) -> None:
     """Rows that wait for lost ones are heard when they come, however long they wait."""
-    for each in config, alone:
+    for each in TWO_PORTS, ONE_PORT:
         station = replace(each.stations[0], no_data_after_ms=no_data_h * HOUR_MS)
         assert lossy(replace(each, stations=(station,))) == []
 
@@ -126,18 +111,18 @@ def lossy(config: Config) -> list[tuple[str, ...]]:
     tilts=st.lists(st.integers(END, END + 50), unique=True, max_size=4),
 )
 def test_how_often_one_looks_a_restart_and_a_clock_that_is_set_change_nothing(
-    config: Config, looks_min: list[int], restarts: set[int], shift_ms: int, tilts: list[int]
+    looks_min: list[int], restarts: set[int], shift_ms: int, tilts: list[int]
 ) -> None:
     """The same changes at the same times, whoever asks, and whatever else comes in between."""
     end_ms = RECEIVED_MS + (END + 60) * HOUR_MS
     others = [tilt(hour + 0.01) for hour in sorted(tilts)]
-    wanted, expected = carried_away(config)
+    wanted, expected = carried_away(TWO_PORTS)
     for each in others:
         expected += wanted.receive(each).changes
     expected += wanted.tick(end_ms)
     assert ("level", 3) in [(c.kind, c.level) for c in expected]
 
-    pipeline, found = carried_away(config)
+    pipeline, found = carried_away(TWO_PORTS)
     pipeline.shift(shift_ms)
     looks = [RECEIVED_MS + END * HOUR_MS + minute * 60_000 for minute in sorted(looks_min)]
     for i, at in enumerate(sorted([*looks, *others], key=_arrival)):
@@ -146,7 +131,7 @@ def test_how_often_one_looks_a_restart_and_a_clock_that_is_set_change_nothing(
         else:
             found += pipeline.receive(replace(at, received_ms=at.received_ms + shift_ms)).changes
         if i in restarts:
-            pipeline = restarted(config, pipeline, _arrival(at) + shift_ms)
+            pipeline = restarted(TWO_PORTS, pipeline, _arrival(at) + shift_ms)
     found += pipeline.tick(end_ms + shift_ms)
     assert told(found) == [(kind, level, at + shift_ms) for kind, level, at in told(expected)]
 
@@ -155,19 +140,19 @@ def _arrival(at: int | Reading) -> int:
     return at if isinstance(at, int) else at.received_ms
 
 
-def test_to_decide_anew_a_replay_goes_on_until_the_alarm(config: Config) -> None:
-    pipeline, live = carried_away(config)
+def test_to_decide_anew_a_replay_goes_on_until_the_alarm() -> None:
+    pipeline, live = carried_away(TWO_PORTS)
     end_ms = RECEIVED_MS + (END + 60) * HOUR_MS
     live += pipeline.tick(end_ms)
     for until_ms, expected in ((0, []), (end_ms, told(live))):
-        again = replay(config, {"slope": "none"}, ROWS, until_ms)
+        again = replay(TWO_PORTS, {"slope": "none"}, ROWS, until_ms)
         assert told([c for _, outcome in again if outcome for c in outcome.changes]) == expected
 
 
-def test_rows_too_late_do_not_put_off_what_is_due(config: Config) -> None:
+def test_rows_too_late_do_not_put_off_what_is_due() -> None:
     """Another port sends what it kept from long ago."""
-    ports = [replace(p, time=replace(p.time, lateness_ms=100 * HOUR_MS)) for p in config.ports]
-    pipeline, found = carried_away(replace(config, ports=tuple(ports)))
+    ports = [replace(p, time=replace(p.time, lateness_ms=100 * HOUR_MS)) for p in TWO_PORTS.ports]
+    pipeline, found = carried_away(replace(TWO_PORTS, ports=tuple(ports)))
     for hour in range(END, END + 40):
         late = replace(tilt(0.3 * (hour - END) + 0.5), received_ms=RECEIVED_MS + hour * HOUR_MS)
         outcome = pipeline.receive(late)
@@ -177,9 +162,9 @@ def test_rows_too_late_do_not_put_off_what_is_due(config: Config) -> None:
     assert raised == RECEIVED_MS + (LOST + 5 + 1 + LATENESS_H) * HOUR_MS
 
 
-def test_an_order_that_is_refused_takes_no_alarm_with_it(alone: Config) -> None:
+def test_an_order_that_is_refused_takes_no_alarm_with_it() -> None:
     refused = Ordered(DUE_MS + 1, "no order at all")
-    again = replay(alone, {"slope": "none"}, [*ROWS, refused])
+    again = replay(ONE_PORT, {"slope": "none"}, [*ROWS, refused])
     assert told([c for _, outcome in again if outcome for c in outcome.changes]) == [
         ("level", 3, DUE_MS)
     ]

@@ -11,37 +11,23 @@ from waiting_parts import (
     END,
     HOUR_MS,
     LATENESS_H,
+    ONE_PORT,
     RECEIVED_MS,
     T0_MS,
-    TILT,
-    TOML,
+    TWO_PORTS,
     carried_away,
     reading,
     restarted,
-    site,
 )  # fmt: skip
 
-from edge.config import Config
 from edge.pipeline import Pipeline
 
 
-@pytest.fixture(scope="module", name="config")
-def config_(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A crack meter and a tilt meter, each on a port of its own."""
-    return site(tmp_path_factory.mktemp("site"), TOML)
-
-
-@pytest.fixture(scope="module", name="alone")
-def alone_(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """With one port: rows wait as long as the site says."""
-    return site(tmp_path_factory.mktemp("site"), TOML.replace(TILT, ""))
-
-
-def test_what_is_wrong_with_it_is_told_with_the_next_reading_over_a_restart(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
+def test_what_is_wrong_with_it_is_told_with_the_next_reading_over_a_restart() -> None:
+    pipeline, _ = carried_away(ONE_PORT)
     now_ms = DUE_MS + 1  # all of them went on: what comes later is not waited for
     pipeline.tick(now_ms)
-    again = restarted(alone, pipeline, now_ms)
+    again = restarted(ONE_PORT, pipeline, now_ms)
     for one in pipeline, again:
         first = one.receive(reading(END + 40, 15.0)).rows[0].flags
         assert (T0_MS + END * HOUR_MS, "crack") in [(each.time_ms, each.channel) for each in first]
@@ -49,22 +35,22 @@ def test_what_is_wrong_with_it_is_told_with_the_next_reading_over_a_restart(alon
         assert (T0_MS + END * HOUR_MS, "crack") not in [(e.time_ms, e.channel) for e in second]
 
 
-def test_what_waited_goes_on_where_nothing_waits_any_more(alone: Config) -> None:
+def test_what_waited_goes_on_where_nothing_waits_any_more() -> None:
     """The site sets lateness_s to 0, and starts again."""
-    pipeline, _ = carried_away(alone)
+    pipeline, _ = carried_away(ONE_PORT)
     now_ms = RECEIVED_MS + END * HOUR_MS
-    station = replace(alone.stations[0], lateness_ms=0)
-    again = restarted(replace(alone, stations=(station,)), pipeline, now_ms)
+    station = replace(ONE_PORT.stations[0], lateness_ms=0)
+    again = restarted(replace(ONE_PORT, stations=(station,)), pipeline, now_ms)
     assert [c.level for c in again.tick(now_ms + 1) if c.kind == "level"] == [3]
 
 
-def test_of_other_channels_nothing_that_waited_goes_on(config: Config) -> None:
+def test_of_other_channels_nothing_that_waited_goes_on() -> None:
     """The site has added one, and starts again."""
-    pipeline, _ = carried_away(config)
+    pipeline, _ = carried_away(TWO_PORTS)
     now_ms = RECEIVED_MS + END * HOUR_MS
-    (station,) = config.stations
+    (station,) = TWO_PORTS.stations
     more = replace(station.channels[1], name="tilt_2")
-    other = replace(config, stations=(replace(station, channels=(*station.channels, more)),))
+    other = replace(TWO_PORTS, stations=(replace(station, channels=(*station.channels, more)),))
     again = restarted(other, pipeline, now_ms, quality={}, order_of=["crack", "tilt"])
     assert [c.level for c in again.tick(now_ms + 60 * HOUR_MS) if c.kind == "level"] == []
 
@@ -72,36 +58,36 @@ def test_of_other_channels_nothing_that_waited_goes_on(config: Config) -> None:
 @pytest.mark.parametrize(
     "row", [[T0_MS, [1.0], []], [T0_MS, [1.0, 2.0], [[7, 1]]], [10**300, [1.0, 2.0], []]]
 )
-def test_a_damaged_row_is_told_and_does_not_end_the_gateway(config: Config, row: list) -> None:
-    pipeline, _ = carried_away(config)
+def test_a_damaged_row_is_told_and_does_not_end_the_gateway(row: list) -> None:
+    pipeline, _ = carried_away(TWO_PORTS)
     now_ms = RECEIVED_MS + END * HOUR_MS
     order = pipeline.snapshot()["stations"]["slope"]["order"]
     order["node"] |= {"waiting": [row], "waited_ms": [0]}
-    again = restarted(config, pipeline, now_ms, order=order)
+    again = restarted(TWO_PORTS, pipeline, now_ms, order=order)
     again.tick(now_ms + 60 * HOUR_MS)
 
 
-def test_a_shorter_lateness_lets_nothing_happen_before_the_restart(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
+def test_a_shorter_lateness_lets_nothing_happen_before_the_restart() -> None:
+    pipeline, _ = carried_away(ONE_PORT)
     now_ms = RECEIVED_MS + END * HOUR_MS
-    station = replace(alone.stations[0], lateness_ms=HOUR_MS)
-    again = restarted(replace(alone, stations=(station,)), pipeline, now_ms)
+    station = replace(ONE_PORT.stations[0], lateness_ms=HOUR_MS)
+    again = restarted(replace(ONE_PORT, stations=(station,)), pipeline, now_ms)
     found = again.tick(now_ms + HOUR_MS)
     assert [c.received_ms for c in found if c.kind == "level"] == [now_ms]
 
 
-def test_what_waited_outlives_a_damaged_quality_state(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
+def test_what_waited_outlives_a_damaged_quality_state() -> None:
+    pipeline, _ = carried_away(ONE_PORT)
     now_ms = RECEIVED_MS + END * HOUR_MS
-    again = restarted(alone, pipeline, now_ms, quality={"no": "such"})
+    again = restarted(ONE_PORT, pipeline, now_ms, quality={"no": "such"})
     found = again.tick(now_ms + LATENESS_H * HOUR_MS + 1)
     assert [c.level for c in found if c.kind == "level"] == [3]
 
 
-def test_a_damaged_list_of_what_waits_costs_that_alone(alone: Config) -> None:
-    pipeline, _ = carried_away(alone)
+def test_a_damaged_list_of_what_waits_costs_that_alone() -> None:
+    pipeline, _ = carried_away(ONE_PORT)
     now_ms = RECEIVED_MS + END * HOUR_MS
-    again = restarted(alone, pipeline, now_ms, order={"node": {"last_ms": "?"}})
+    again = restarted(ONE_PORT, pipeline, now_ms, order={"node": {"last_ms": "?"}})
     found = again.tick(now_ms + LATENESS_H * HOUR_MS + 1)
     assert [c.level for c in found if c.kind == "level"] == []
     assert (
@@ -109,23 +95,23 @@ def test_a_damaged_list_of_what_waits_costs_that_alone(alone: Config) -> None:
     )
 
 
-def test_a_damaged_age_costs_nothing_and_ends(config: Config) -> None:
-    pipeline, _ = carried_away(config)
+def test_a_damaged_age_costs_nothing_and_ends() -> None:
+    pipeline, _ = carried_away(TWO_PORTS)
     now_ms = RECEIVED_MS + END * HOUR_MS
     state = json.loads(json.dumps(pipeline.snapshot()))
     for damage in (10**19, -1, "x"):
         state["stations"]["slope"]["arrived_ago_ms"] = damage
-        again = Pipeline(config, {"slope": "none"})
+        again = Pipeline(TWO_PORTS, {"slope": "none"})
         again.restore(state, now_ms)
         assert [c.level for c in again.tick(now_ms + 60 * HOUR_MS) if c.kind == "level"] == [3]
 
 
-def test_in_another_order_open_steps_are_not_taken_for_those_of_others(config: Config) -> None:
-    pipeline, _ = carried_away(config)
+def test_in_another_order_open_steps_are_not_taken_for_those_of_others() -> None:
+    pipeline, _ = carried_away(TWO_PORTS)
     pipeline.tick(DUE_MS + 1)
     now_ms = DUE_MS + 1
-    (station,) = config.stations
-    swapped = replace(config, stations=(replace(station, channels=station.channels[::-1]),))
+    (station,) = TWO_PORTS.stations
+    swapped = replace(TWO_PORTS, stations=(replace(station, channels=station.channels[::-1]),))
     state = json.loads(json.dumps(pipeline.snapshot(), allow_nan=False))
     assert state["stations"]["slope"]["rules"]["grid"]["cells"]
     again = Pipeline(swapped, {"slope": "none"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from edge.alarm import AlarmChange
 from edge.config import Config, load_config
@@ -59,11 +60,17 @@ DUE_MS = RECEIVED_MS + (LOST + 1 + LATENESS_H) * HOUR_MS
 """When the first behind the hole has waited long enough; the others follow it without one."""
 
 
-def site(folder: Path, text: str) -> Config:
-    """Read a configuration."""
-    path = folder / "gateway.toml"
-    path.write_text(text)
-    return load_config(path)
+def _site(text: str) -> Config:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "gateway.toml"
+        path.write_text(text)
+        return load_config(path)
+
+
+TWO_PORTS = _site(TOML)
+"""A crack meter and a tilt meter, each on a port of its own."""
+ONE_PORT = _site(TOML.replace(TILT, ""))
+"""Rows wait as long as the site says."""
 
 
 def reading(hour: int, value: float, away_h: int = 0) -> Reading:
