@@ -145,13 +145,13 @@ def _apart(
     site: Site, faulted: Faulted, mine: list[tuple[int, int]], other: list[int], kind: str
 ) -> list[str]:
     """Name the steps of a run that another, hour by hour, does not have within SETTLED_H."""
-    return [
-        _named(site, faulted, f"{kind} {was} -> {now}", at)
-        for at, was, now in _steps(mine)
-        if (min(_about(other, site, at)) > now if kind == "drop"
-            else now > was and max(_about(other, site, at)) < now)
-        and (now < was) == (kind == "drop")
-    ]  # fmt: skip
+    named = []
+    for at, was, now in _steps(mine):
+        near = _about(other, site, at)
+        apart = now < was and min(near) > now if kind == "drop" else now > was and max(near) < now
+        if apart:
+            named.append(_named(site, faulted, f"{kind} {was} -> {now}", at))
+    return named
 
 
 def _steps(changes: list[tuple[int, int]]) -> list[tuple[int, int, int]]:

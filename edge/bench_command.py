@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:
     add("--precision", type=_words, default=(), metavar="NAME,...",
         help="float32, float16, dynamic, int8, int16x8 (default: all of the bundle)")  # fmt: skip
     add("--kernels", choices=("tuned", "plain"), default="tuned",
-        help="tuned to this CPU, or plain: floats the same on every CPU (tuned)")  # fmt: skip
+        help="tuned to this CPU, or plain: floats hardly depend on it (tuned)")  # fmt: skip
     add("--stations", type=_counts, default=(1, 10, 100), metavar="N,...",
         help="stations due at once (1,10,100)")  # fmt: skip
     add("--no-start", action="store_true", help="start no processes: no start-up, no memory")

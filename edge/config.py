@@ -49,7 +49,7 @@ __all__ = [
 class RuntimeConfig:
     """Which runtimes and which precision may run the models; ``auto`` takes the bundle's order.
 
-    ``kernels``: ``tuned`` to the CPU, or ``plain``: the same numbers on every CPU, and slower.
+    ``kernels``: ``tuned`` to the CPU, or ``plain``: numbers hardly depend on it, and are slower.
     """
 
     prefer: tuple[str, ...]

@@ -74,13 +74,16 @@ class Ruling:
             "decider": self.decider.snapshot(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a snapshot."""
-        # Of other channels, or in another order, open steps would be taken for what they are not.
-        same = state.get("grid_of", self._of) == self._of
-        if self.grid is not None and state["grid"] is not None and same:
-            self.grid.restore(state["grid"])
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Continue from a snapshot; whether steps that were open go on.
+
+        Of other channels, in another order, they would be taken for what they are not.
+        """
+        grid, same = state["grid"], state.get("grid_of", self._of) == self._of
+        if self.grid is not None and grid is not None and same:
+            self.grid.restore(grid)
         self.decider.restore(state["decider"])
+        return same or not (grid and grid["cells"])
 
 
 def watch_acceleration(jumps: Jumps, rules: Ruling | None) -> None:

@@ -25,8 +25,8 @@ State = Singles | None
 RUNTIMES = {"litert": "tflite", "onnxruntime": "onnx", "tflite": "tflite"}
 """Known runtimes in order of preference, and the artifact format each reads."""
 KERNELS = ("tuned", "plain")
-"""``tuned``: what a runtime takes for this CPU, floats 6 ulp apart between CPUs. ``plain``: floats
-2 ulp apart at most, at three times the cost of a step (benchmarks/flash_arm64.py, flash_cpu.py)."""
+"""``tuned``: what a runtime takes for this CPU; floats were up to 6 ulp apart between those tried.
+``plain``: 2 ulp, at three times the cost of a step (benchmarks/flash_arm64.py, flash_cpu.py)."""
 
 _MODULES = {
     "litert": "ai_edge_litert.interpreter",
@@ -87,8 +87,11 @@ class TfliteModel:
         self.runtime = runtime
         # Bytes, not a path: the mapping of a file replaced under a running gateway is not safe.
         self._content = path.read_bytes()
-        made = _plain if kernels == "plain" else _tuned
-        self._interpreter = interpreter = made(module, self._content, runtime)
+        if kernels == "plain":
+            interpreter = _plain(module, self._content, runtime)
+        else:
+            interpreter = _tuned(module, self._content)
+        self._interpreter = interpreter
         signature = interpreter.get_signature_list()["serving_default"]
         runner = interpreter.get_signature_runner("serving_default")
         inputs = {k: v["index"] for k, v in runner.get_input_details().items()}
@@ -112,14 +115,14 @@ class TfliteModel:
         return self._get(self._y), self._get(self._state_out)
 
 
-def _tuned(module: Any, content: bytes, _: str = "") -> Any:
+def _tuned(module: Any, content: bytes) -> Any:
     interpreter = module.Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     return interpreter
 
 
 def _plain(module: Any, content: bytes, runtime: str) -> Any:
-    """Return one whose floats do not depend on the CPU. Integers are the same in any kernel.
+    """Return one whose floats hardly depend on the CPU. Integers are the same in any kernel.
 
     LiteRT's reference kernels sum in the order in which the weights stand. tflite-runtime's fuse
     sums and products on arm64 and not on x86: 5 ulp.

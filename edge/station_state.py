@@ -97,7 +97,8 @@ def _restore_rules(station: Station, state: dict[str, Any], now_ms: int) -> list
         station.alarm.ruled = 0
         return notes
     try:
-        station.rules.restore(state["rules"])
+        if not station.rules.restore(state["rules"]):
+            notes.append(f"{station.name}: open steps were of other channels, and are lost")
         if station.watch is None:
             station.silence.restore(state["silence"], now_ms)
     except UNUSABLE as error:

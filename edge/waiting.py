@@ -39,10 +39,10 @@ class Waiting:
 
     def restore(self, state: dict[str, Any], now_ms: int) -> None:
         """Continue from a snapshot; older programs kept less. ValueError: of other channels."""
-        names = state.get("order_of", list(self._channels))
-        if names != list(self._channels):
+        order, names = state.get("order", {}), state.get("order_of", list(self._channels))
+        if names != list(self._channels) and any(line["waiting"] for line in order.values()):
             raise ValueError(f"of channels {', '.join(map(str, names))}")
-        self.order.restore(state.get("order", {}), now_ms, len(self._channels))
+        self.order.restore(order, now_ms, len(self._channels))
 
     def restore_flags(self, state: dict[str, Any]) -> None:
         """Continue to tell what was wrong with rows before."""

@@ -115,6 +115,20 @@ def test_in_another_order_open_steps_are_not_taken_for_those_of_others() -> None
     state = json.loads(json.dumps(pipeline.snapshot(), allow_nan=False))
     assert state["stations"]["slope"]["rules"]["grid"]["cells"]
     again = Pipeline(swapped, {"slope": "none"})
-    again.restore(state, now_ms)
+    notes = again.restore(state, now_ms)
+    assert [
+        note for note in notes if note.endswith("open steps were of other channels, and are lost")
+    ]
     grid = again.stations["slope"].snapshot(now_ms)["rules"]["grid"]
     assert grid["cells"] == {}
+
+
+def test_in_another_order_nothing_is_told_as_lost_where_nothing_waited() -> None:
+    pipeline = Pipeline(TWO_PORTS, {"slope": "none"})
+    for hour in range(5):
+        pipeline.receive(reading(hour, 1.0))
+    state = json.loads(json.dumps(pipeline.snapshot(), allow_nan=False))
+    (station,) = TWO_PORTS.stations
+    swapped = replace(TWO_PORTS, stations=(replace(station, channels=station.channels[::-1]),))
+    notes = Pipeline(swapped, {"slope": "none"}).restore(state, RECEIVED_MS + 5 * HOUR_MS)
+    assert [note for note in notes if "waited" in note] == []
