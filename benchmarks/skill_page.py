@@ -27,6 +27,7 @@ class Page:
     replay: dict[str, int]
     costs: dict[str, float]
     stages: dict[str, dict[str, float]]
+    struck: list[str]
     quality: list[str]
 
 
@@ -47,6 +48,10 @@ def markdown(page: Page) -> str:
         ),
         "",
         *_events(page),
+        "## Where everything breaks",
+        "",
+        *page.struck,
+        "",
         *_ttf(page),
         *(
             ["## Quality", "", *page.quality, ""]

@@ -121,10 +121,10 @@ class Decider:
         self._asked = level, shelved, wanted
         return wanted
 
-    def shift(self, channel: str, by: float) -> None:
-        """Take that a channel reads ``by`` more from now on, and has not moved."""
+    def take_back(self, channel: str, by: float, since_ms: int) -> None:
+        """Take out that a channel has read ``by`` more since a time, and had not moved."""
         if self.movement is not None and channel in self.moving:
-            self.movement.shift(channel, by)
+            self.movement.take_back(channel, by, since_ms)
 
     def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
         """Take out of the movement readings, (time_ms, how much too high), that were a spike."""

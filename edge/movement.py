@@ -27,12 +27,14 @@ from edge.movement_recent import NOTHING, Look, Recent
 from edge.movement_series import make_series
 from edge.movement_usual import LEARN_D, Usual
 from edge.movement_velocity import DAY_MS, Velocities, listed, refill
+from edge.movement_windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.evidence import Floats, Series
     from edge.movement_plan import MovePlan
+    from edge.movement_windows import Places
 
 GATE = 3.0
 """A speed of less than so many of its own sd is no movement."""
@@ -77,7 +79,7 @@ class Movement:
         self._acceleration, self._angle, self._stage = (np.full(n, np.nan) for _ in range(3))
         self._hours = np.full((3, n), np.nan)
         self._places = np.arange(n)
-        self._bases = np.full(n, self._base)
+        self._which = Windows(n, self._base, self._long)
         self._step_ms = step_ms
         self._sum, self._count = np.zeros(n), np.zeros(n)  # of the steps since the last look
         self._first_ms, self._last_ms = 0, 0
@@ -148,64 +150,49 @@ class Movement:
         self._looked_ms = now_ms
         weight = self.velocities.push(dt_d, row, self.onset.calm)
         bucket = self._last_ms // self._look_ms
-        self._recent.keep(Look(bucket, now_ms, count, weight, self.usual.record.copy()))
-        self._look(dt_d)
+        before = self.usual.record.copy(), self.onset.state()
+        self._recent.keep(Look(bucket, now_ms, count, weight, *before))
+        self._look(now_ms, dt_d)
         if silent:  # what was seen before it says nothing of now
             for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
                 array.fill(np.nan)
         return True
 
-    def _look(self, dt_d: float) -> None:
+    def _look(self, now_ms: float, dt_d: float) -> None:
         """Renew all evidence but what moved."""
         self.velocities.solve()
         slope, sd = np.abs(self.velocities.slope), self.velocities.sd
         self._speed[:] = slope
         self._speed[slope < GATE * sd] = 0.0
         sure = slope[: self._base] >= SURE * sd[: self._base]
-        pick = np.where(sure.any(axis=0), np.argmax(sure, axis=0), self._fallback(slope))
+        pick = np.where(sure.any(axis=0), np.argmax(sure, axis=0), self._which.shortest(slope))
         fast = slope[pick, self._places]
-        self.usual.learn(dt_d, self._steady(slope), fast, self.onset.calm)
         v_eq = self.usual.v_eq
+        found = self._which.compare(slope, sd, v_eq)
+        # What is seen with a stand-in, after a gap, may be the end: it is not taken for usual.
+        known = found.whole | (v_eq != v_eq)
+        self.usual.learn(now_ms, dt_d, self._which.steady(slope), fast, self.onset.calm & known)
         shown = np.where(sure.any(axis=0), fast, self._speed[pick, self._places])
         np.degrees(np.arctan2(shown, v_eq), out=self._angle)
-        base = slope[self._base]
-        gain = base - slope[self._long]
-        doubt = GATE * np.hypot(sd[self._base], sd[self._long])
+        gain, doubt = found.gain, GATE * found.noise
         np.divide(gain, self._span_d, out=self._acceleration)
         self._acceleration[np.abs(gain) < doubt] = 0.0
-        over = self.onset.look(dt_d, gain, doubt, base, fast, v_eq)
+        self._acceleration[~found.whole] = np.nan
+        over = self.onset.look(dt_d, gain, doubt, found.speed, fast, v_eq)
         if over.any():
-            self.usual.stopped(over, self.onset.fastest)
+            self.usual.stopped(now_ms, over, self.onset.fastest)
         stirs = ~self.onset.calm
         changed = stirs != self.failure.runs
         if changed.any():  # the line begins with the stir, not hours later when that is believed
             self.failure.end(changed & ~stirs)
-            self.failure.begin(changed & stirs & (base == base), np.fmax(base, 1e-12))
-        self._judge(dt_d, fast, v_eq, pick)
+            speed = found.speed
+            self.failure.begin(changed & stirs & (speed == speed), np.fmax(speed, 1e-12))
+        self._judge(dt_d, fast, v_eq, pick, found.near)
         unknown = (gain != gain) | (v_eq != v_eq)
         self._stage[unknown] = np.nan
         self._hours[:, unknown] = np.nan
 
-    def _fallback(self, slope: Floats) -> Floats:
-        """Give the base window, or where it is not known, after a gap, the shortest that is."""
-        unknown = slope[self._base] != slope[self._base]
-        if not unknown.any():
-            return self._bases
-        known = slope[: self._base] == slope[: self._base]
-        shortest = np.where(known.any(axis=0), np.argmax(known, axis=0), self._base)
-        return np.where(unknown, shortest, self._base)
-
-    def _steady(self, slope: Floats) -> Floats:
-        """Give the speed over the longest window that is known."""
-        steady: Floats = slope[-1]
-        for i in range(len(self._windows) - 2, self._base - 1, -1):
-            unknown = steady != steady
-            if not unknown.any():
-                break
-            steady = np.where(unknown, slope[i], steady)
-        return steady
-
-    def _judge(self, dt_d: float, fast: Floats, v_eq: Floats, pick: Floats) -> None:
+    def _judge(self, dt_d: float, fast: Floats, v_eq: Floats, pick: Places, near: Places) -> None:
         """Renew stage and time to failure."""
         active, stirs = self.onset.active, self.failure.runs
         self._stage.fill(0.0)
@@ -218,7 +205,7 @@ class Movement:
         which = np.flatnonzero(stirs)
         # Far from failure the base window, over which a day's swing of temperature averages out.
         far = ~(self.failure.best[which] < NEAR_D)
-        pick = np.where(far, self._base, pick[which])
+        pick = np.where(far, near[which], pick[which])
         speed = np.abs(self.velocities.slope[pick, which])
         half_d = 0.5 * self.velocities.windows_d[pick]
         overlap = np.maximum(1.0, half_d / self._step_d)
@@ -238,18 +225,30 @@ class Movement:
                 by = excess * float(look.weight[i] / look.count[i])
                 self.velocities.undo(i, ago_d, by)
                 self.usual.record[i] = min(self.usual.record[i], look.record[i])
+                self.onset.undo(i, look.onset)
             elif self._gathered and bucket == self._last_ms // self._look_ms:
                 self._sum[i] -= excess
             elif step_ms > self._last_ms:
                 self._recent.due[i, step_ms] = self._recent.due.get((i, step_ms), 0.0) + excess
 
-    def shift(self, channel: str, by: float) -> None:
-        """Take a step of the instrument out of the past of a channel: it reads ``by`` more now."""
+    def take_back(self, channel: str, by: float, since_ms: int) -> None:
+        """Take out that a channel has read ``by`` more since a time, and had not moved."""
         i = [c.name for c in self.plan.channels].index(channel)
-        self.velocities.shift(i, by)
-        self._sum[i] += by * self._count[i]
+        looks = self._recent.since(since_ms, self._look_ms)
+        if looks is None:
+            self.velocities.restart(i)
+        for look, share in looks or ():
+            ago_d = ((self._looked_ms or 0.0) - look.time_ms) / DAY_MS
+            self.velocities.undo(i, ago_d, share * by * float(look.weight[i]))
+        if self._gathered:
+            whole = self._last_ms + self._step_ms - self._first_ms
+            share = min(1.0, (self._last_ms + self._step_ms - since_ms) / whole)
+            self._sum[i] -= by * share * self._count[i]
         for moved in self._moved:
-            moved.shift(i, by)
+            moved.take_back(i, by, since_ms)
+        self.usual.forgive(i, since_ms - self._look_ms)
+        self.onset.forgive(i)
+        self.failure.end(self._places == i)
 
     def learned(self) -> dict[str, dict[str, float]]:
         """Give what each channel is taken for: steady speed, usual high speed, noise, exponent."""

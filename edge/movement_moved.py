@@ -46,11 +46,17 @@ class Moved:
         self._then = np.where(self._then == self._then, self._then, self._now)
         self.values[:] = np.abs(self._now - self._then)
 
-    def shift(self, channel: int, by: float) -> None:
-        """Take a step of the instrument out of the past of a channel."""
-        self._then[channel] += by
-        self._kept[:, channel] += by
-        self._now[channel] += by
+    def take_back(self, channel: int, by: float, since_ms: int) -> None:
+        """Take out that a channel has read ``by`` more since a time, and had not moved."""
+        if self._block is None:
+            return
+        ago = self._block - since_ms // self._block_ms
+        self._now[channel] -= by
+        if ago > 0:
+            self._kept[-ago:, channel] -= by
+        if ago > BLOCKS:
+            self._then[channel] -= by
+        self.values[channel] = abs(self._now[channel] - self._then[channel])
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

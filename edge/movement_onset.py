@@ -75,6 +75,24 @@ class Onset:
         self.active = (self.active | begun) & ~over
         return over
 
+    def state(self) -> Floats:
+        """Give active, fastest and share, [3, n]: for `undo`."""
+        return np.array((self.active, self.fastest, self._share), dtype=float)
+
+    def undo(self, channel: int, before: Floats) -> None:
+        """Take that what a channel has done since it was in that `state` was a spike."""
+        active, fastest, share = before[:, channel].tolist()
+        if active == active and active and not self.active[channel]:
+            self.active[channel] = True  # the way back down was no end
+            self._share[channel] = max(share, float(self._share[channel]))
+            self.fastest[channel] = fastest
+        elif fastest == fastest:
+            self.fastest[channel] = min(fastest, float(self.fastest[channel]))
+
+    def forgive(self, channel: int) -> None:
+        """Take that the speed of a channel was none: how fast it has been starts anew."""
+        self.fastest[channel] = 0.0
+
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
         return {name: listed(getattr(self, name)) for name in _KEPT}

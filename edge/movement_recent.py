@@ -30,6 +30,8 @@ class Look:
     """What its mean counted for."""
     record: Floats
     """The fastest usual speed before it."""
+    onset: Floats
+    """`Onset.state` before it, [3, channels]."""
 
 
 class Recent:
@@ -54,6 +56,21 @@ class Recent:
         """Give the look of a stretch of time, if it is one of the last."""
         return next((look for look in self._looks if look.bucket == bucket), None)
 
+    def since(self, time_ms: int, look_ms: int) -> list[tuple[Look, float]] | None:
+        """Give the looks that hold readings from a time on, and what share of each they are.
+
+        None where they reach further back than what is kept.
+        """
+        bucket = time_ms // look_ms
+        if not any(look.bucket < bucket for look in self._looks):
+            return None
+        part = 1.0 - (time_ms - bucket * look_ms) / look_ms
+        return [
+            (look, part if look.bucket == bucket else 1.0)
+            for look in self._looks
+            if look.bucket >= bucket
+        ]
+
     def pending(self, time_ms: int, row: Floats) -> Floats:
         """Take out of a step what is due, and forget what never came."""
         out = row.copy()
@@ -70,15 +87,21 @@ class Recent:
             [x.bucket, x.time_ms, listed(x.count), listed(x.weight), listed(x.record)]
             for x in self._looks
         ]
-        return {"looks": looks, "due": [[i, at, by] for (i, at), by in self.due.items()]}
+        return {
+            "looks": looks,
+            "onsets": [listed(x.onset) for x in self._looks],  # apart: the release before reads on
+            "due": [[i, at, by] for (i, at), by in self.due.items()],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
-        looks = []
-        for bucket, time_ms, *arrays in state["looks"][-LOOKS:]:
+        looks, given = [], state["looks"]
+        onsets = state.get("onsets", [[None] * (3 * self._n)] * len(given))
+        for (bucket, time_ms, *arrays), onset in zip(given, onsets, strict=True):
             made = [np.array(each, dtype=float) for each in arrays]
             if len(made) != 3 or any(len(each) != self._n for each in made):
                 raise ValueError("looks of other channels")
+            made.append(np.array(onset, dtype=float).reshape(3, self._n))
             looks.append(Look(int(bucket), float(time_ms), *made))
-        self._looks = looks
+        self._looks = looks[-LOOKS:]
         self.due = {(int(i), int(at)): float(by) for i, at, by in state["due"]}

@@ -26,6 +26,8 @@ MOST_STEADY, MOST_HIGH = 0.1, 0.02
 """The rate of neither is more at one step, however far apart readings are."""
 RAISED, SLOWLY = 0.2, 0.2
 """What lies further above the steady speed, in its logarithm, is learned more slowly."""
+GREW, KEPT = 1.3, 16
+"""A record that is beaten by so much at once is kept beside the new one, so many of them."""
 HIGH_OVER_EQ = 6.0
 """The steady speed is never taken for less than this part of the high one: what noise and
 temperature make of a slope at rest is its steady speed too."""
@@ -45,6 +47,8 @@ class Usual:
         """Fastest speed outside of an acceleration, or in one that stopped."""
         self.v_eq = given_eq.copy()
         """Steady speed: configured, or learned."""
+        self._beaten: list[tuple[float, int, float]] = []
+        """(time_ms, channel, record before it was beaten by far)."""
 
     def reset(self) -> None:
         """Forget what was learned."""
@@ -53,8 +57,9 @@ class Usual:
         self.watched_d.fill(0.0)
         self.record[:] = np.nan_to_num(self._given_max, nan=0.0)
         self.v_eq[:] = self._given_eq
+        self._beaten.clear()
 
-    def learn(self, dt_d: float, steady: Floats, fast: Floats, calm: Bools) -> None:
+    def learn(self, now_ms: float, dt_d: float, steady: Floats, fast: Floats, calm: Bools) -> None:
         """Take one step: speed over a long window and over a short one; only where it is calm."""
         known = calm & (steady > 0.0) & (fast > 0.0)
         log, log_fast = np.log(np.where(known, steady, 1.0)), np.log(np.where(known, fast, 1.0))
@@ -63,7 +68,7 @@ class Usual:
             self.log_eq[first], self.log_high[first] = log[first], log_fast[first]
         else:
             self._follow(dt_d, log, log_fast, known)
-        np.fmax(self.record, np.where(known, fast, 0.0), out=self.record)
+        self._beat(now_ms, np.where(known, fast, 0.0))
         learned = np.exp(np.fmax(self.log_eq, self.log_high - np.log(HIGH_OVER_EQ)))
         learned[self.watched_d < self._least_d] = np.nan
         self.v_eq[:] = np.where(self._configured, self._given_eq, learned)
@@ -81,9 +86,24 @@ class Usual:
         step *= HIGH_RATE * np.minimum(rate, MOST_HIGH)
         self.log_high += step
 
-    def stopped(self, which: Bools, fastest: Floats) -> None:
+    def stopped(self, now_ms: float, which: Bools, fastest: Floats) -> None:
         """Take that accelerations, bool[n], came to rest after they had been as fast as that."""
-        self.record[which] = np.fmax(self.record[which], fastest[which])
+        self._beat(now_ms, np.where(which, fastest, 0.0))
+
+    def _beat(self, now_ms: float, speed: Floats) -> None:
+        record = self.record
+        far = (speed > GREW * record) & (record > 0.0)
+        if far.any():
+            more = [(now_ms, i, float(record[i])) for i in np.flatnonzero(far).tolist()]
+            self._beaten = [*self._beaten, *more][-KEPT:]
+        np.fmax(record, speed, out=record)
+
+    def forgive(self, channel: int, since_ms: float) -> None:
+        """Take that what a channel has done since was no movement: no record of it stands."""
+        mine = [each for each in self._beaten if each[1] == channel and each[0] >= since_ms]
+        self._beaten = [each for each in self._beaten if each not in mine]
+        for _, _, before in mine:
+            self.record[channel] = min(self.record[channel], before)
 
     def high(self) -> Floats:
         """Give the speed that is rarely exceeded."""
@@ -91,13 +111,16 @@ class Usual:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
-        return {name: listed(getattr(self, name)) for name in _KEPT}
+        beaten = [list(each) for each in self._beaten]
+        return {name: listed(getattr(self, name)) for name in _KEPT} | {"beaten": beaten}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels; what is configured now stays."""
         for name in _KEPT:
             refill(getattr(self, name), state[name])
         self.v_eq[:] = np.where(self._configured, self._given_eq, self.v_eq)
+        beaten = [(float(at), int(i), float(v)) for at, i, v in state.get("beaten", ())]
+        self._beaten = [each for each in beaten if 0 <= each[1] < len(self.record)][-KEPT:]
 
 
 _KEPT = ("log_eq", "log_high", "watched_d", "record", "v_eq")

@@ -127,8 +127,10 @@ class Velocities:
         if self._jumped or out.any():
             side = np.sign(error)
             again = out & (side * self._run > 0)
-            self._run = np.where(again, self._run + side, np.where(out, side, 0.0))
-            self._jumped = bool(out.any())
+            # Where there is no reading, or no line for a while, a run that was is not over.
+            rest = np.where(here & (error == error), 0.0, self._run)
+            self._run = np.where(again, self._run + side, np.where(out, side, rest))
+            self._jumped = bool(self._run.any())
             fading = out & (np.abs(self._run) < BELIEVED)
             weight[fading] = limit[fading] / off[fading]
         if self._learns:
@@ -180,9 +182,12 @@ class Velocities:
         self._sums[3, :, channel] -= faded
         self._sums[4, :, channel] += ago_d * faded
 
-    def shift(self, channel: int, by: float) -> None:
-        """Take a step of the instrument out of the past of a channel: it reads ``by`` more now."""
-        self._zero[channel] += by
+    def restart(self, channel: int) -> None:
+        """Begin the lines of a channel anew; what is known of its noise is kept."""
+        self._zero[channel] = np.nan
+        self._run[channel] = self._silent_d[channel] = 0.0
+        self._sums[:, :, channel] = 0.0
+        self.slope[:, channel] = self.sd[:, channel] = np.nan
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

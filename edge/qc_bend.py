@@ -2,7 +2,7 @@
 
 A channel that rises and falls with the day makes large first differences, and hides in them what
 lies far outside of its noise. Such a spike is off a line through the readings around it, and known
-with the third reading after it; until then nothing is held back.
+with the third reading after it; until then nothing is held back, and then it is taken out again.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ BENDS, TURNS = 4, 3
 """So many, so often to the other side, are noise; a spike of two rows turns twice."""
 
 
+Seen = tuple[int, float, bool]
+"""(time_ms, value, whether it passed)"""
+
+
 class Bends:
     """The bends of one station. ``tell`` takes flags of earlier readings."""
 
@@ -53,10 +57,12 @@ class Bends:
         tell: Callable[[Flagged], None],
     ) -> None:
         self._channels, self._track, self._jumps, self._tell = channels, track, jumps, tell
-        self.pending: dict[int, list[tuple[int, float]]] = {}
-        """(time_ms, value) of the readings around a bend, as far as they have come."""
+        self.pending: dict[int, list[Seen]] = {}
+        """The readings around a bend, as far as they have come."""
         self._turns: dict[int, list[tuple[int, int]]] = {}
         """(time_ms, direction) of the last bends of channels that go by smoothly, within SPAN."""
+        self._held: dict[int, int] = {}
+        """time_ms of the last reading of each channel that did not pass."""
 
     @property
     def waits(self) -> bool:
@@ -67,10 +73,11 @@ class Bends:
         """Forget all: the time line began anew."""
         self.pending.clear()
         self._turns.clear()
+        self._held.clear()
 
-    def look(self, judged: Judged, sound: Bools) -> None:
-        """Look at the row at hand; the track still ends with the row before."""
-        told, track, size = self._follow(judged), self._track, judged.size[1]
+    def look(self, judged: Judged, sound: Bools, passed: Bools) -> None:
+        """Look at the row at hand, of which some ``passed``; the track ends with the row before."""
+        told, track, size = self._follow(judged, passed), self._track, judged.size[1]
         for i, turns in list(self._turns.items()):
             if judged.time_ms - turns[-1][0] > SPAN * track.interval[i]:
                 del self._turns[i]
@@ -81,25 +88,30 @@ class Bends:
             if (bent or i in self._turns) and self._to_and_fro(judged, i):
                 self._swing(i, judged.time_ms, 1 if judged.first[i] > track.step[i] else -1)
             if bent and i not in self.pending and i not in told and not self._jumps.busy(i):
+                raw_ms = int(track.raw_ms[i])
                 self.pending[i] = [
-                    (int(track.before_ms[i]), float(track.before[i])),
-                    (int(track.raw_ms[i]), float(track.raw[i])),
-                    (judged.time_ms, float(judged.found[i])),
+                    (int(track.before_ms[i]), float(track.before[i]), True),
+                    (raw_ms, float(track.raw[i]), self._held.get(i) != raw_ms),
+                    (judged.time_ms, float(judged.found[i]), bool(passed[i])),
                 ]
+        for i in np.flatnonzero(judged.here & ~passed).tolist():
+            self._held[i] = judged.time_ms
 
-    def _follow(self, judged: Judged) -> list[int]:
+    def _follow(self, judged: Judged, passed: Bools) -> list[int]:
         """Take the readings after bends; give the channels of which all have come."""
         whole = []
         for i, seen in list(self.pending.items()):
             if not judged.known[i] or judged.grown[i] >= JITTER or self._noisy(i):
                 del self.pending[i]  # nobody knows what it did
                 continue
-            seen.append((judged.time_ms, float(judged.found[i])))
+            seen.append((judged.time_ms, float(judged.found[i]), bool(passed[i])))
             if len(seen) == READINGS:
                 del self.pending[i]
                 whole.append(i)
-                for at_ms in self._off(seen, float(self._track.quick[1, i])):
+                off = self._off(seen, float(self._track.quick[1, i]))
+                for at_ms, _, _ in off:
                     self._tell(Flagged(at_ms, self._channels[i].name, Flag.SPIKE))
+                self._jumps.take_out(i, [(at_ms, by) for at_ms, by, given in off if given])
         return whole
 
     def _noisy(self, i: int) -> bool:
@@ -125,9 +137,9 @@ class Bends:
             self._jumps.shake(i)
 
     @staticmethod
-    def _off(seen: list[tuple[int, float]], bend: float) -> list[int]:
-        """Give the times of those that are off a line through the others; none: it is no spike."""
-        found: tuple[int, ...] = ()
+    def _off(seen: list[Seen], bend: float) -> list[Seen]:
+        """Give those off a line through the others, by how much; none: it is no spike."""
+        found: list[Seen] = []
         best = STRAIGHT
         for places in MAY_BE_OFF:
             xs = [k for k in range(READINGS) if k not in places]
@@ -135,27 +147,34 @@ class Bends:
             mean = sum(seen[k][1] for k in xs) / len(xs)
             slope = sum((k - mean_x) * (seen[k][1] - mean) for k in xs)
             slope /= sum((k - mean_x) ** 2 for k in xs)
-            left = [v - mean - slope * (k - mean_x) for k, (_, v) in enumerate(seen)]
+            left = [v - mean - slope * (k - mean_x) for k, (_, v, _) in enumerate(seen)]
             off = [left[k] for k in places]
             size = min(abs(v) for v in off)
             alike = max(off) - min(off) <= ALIKE * size
             rest = max(abs(left[k]) for k in xs)
             if alike and size > 0.5 * bend and rest < best * size:
-                best, found = rest / size, places
-        return [seen[k][0] for k in found]
+                best, found = rest / size, [(seen[k][0], left[k], seen[k][2]) for k in places]
+        return found
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
+        pending = self.pending.items()
         return {
-            "pending": [[i, [list(each) for each in seen]] for i, seen in self.pending.items()],
+            "pending": [[i, [[at, v] for at, v, _ in seen]] for i, seen in pending],
+            "passed": [[given for _, _, given in seen] for _, seen in pending],
             "turns": [[i, [list(each) for each in turns]] for i, turns in self._turns.items()],
+            "held": [list(each) for each in self._held.items()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
+        pending = state["pending"]
+        passed = state.get("passed", [[False] * len(seen) for _, seen in pending])
         self.pending = {
-            int(i): [(int(at), float(v)) for at, v in seen] for i, seen in state["pending"]
+            int(i): [(int(at), float(v), bool(g)) for (at, v), g in zip(seen, given, strict=True)]
+            for (i, seen), given in zip(pending, passed, strict=True)
         }
+        self._held = {int(i): int(at_ms) for i, at_ms in state.get("held", ())}
         self._turns = {
             int(i): [(int(at), int(side)) for at, side in turns] for i, turns in state["turns"]
         }

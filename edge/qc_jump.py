@@ -38,6 +38,7 @@ BIG = 5.0
 SWINGS = 3
 """So many big changes within SWING_SPAN readings, to and fro, are noise."""
 CALM = 5
+KEPT_OUT = 32
 _NAN = math.nan
 
 
@@ -63,11 +64,21 @@ class Jumps:
         self.troubles: dict[int, Trouble] = {}
         self.believed: dict[int, tuple[int, float]] = {}
         """(when, how much): the last jump of each channel that passed as movement."""
+        self._out: list[tuple[int, int]] = []
+        """(channel, time_ms) of the last readings that were told as undone."""
 
     def reset(self) -> None:
         """Forget all: the time line began anew."""
         self.troubles.clear()
         self.believed.clear()
+        self._out.clear()
+
+    def take_out(self, i: int, readings: Sequence[tuple[int, float]]) -> None:
+        """Tell, once, that readings, (time_ms, how much too high), had passed and were a spike."""
+        fresh = [(at_ms, by) for at_ms, by in readings if (i, at_ms) not in self._out]
+        self._out = [*self._out, *((i, at_ms) for at_ms, _ in fresh)][-KEPT_OUT:]
+        if fresh:
+            self.undone(self._channels[i].name, fresh)
 
     def busy(self, i: int) -> bool:
         """Whether a jump of a channel is under judgement."""
@@ -200,7 +211,7 @@ class Jumps:
             return False
         at_ms = int(track.raw_ms[i])
         self._tell(Flagged(at_ms, name, Flag.SPIKE))
-        self.undone(name, [(at_ms, up)])
+        self.take_out(i, [(at_ms, up)])
         return True
 
     def _borne_out(
@@ -230,7 +241,7 @@ class Jumps:
         if trouble.off_by:
             self._step(i, -trouble.off_by)
         else:
-            self.undone(name, trouble.passed)
+            self.take_out(i, trouble.passed)
         trouble.off, trouble.off_by, trouble.held, trouble.running = [], 0.0, _NAN, 0
         trouble.passed = []
         return NOTHING
@@ -270,12 +281,13 @@ class Jumps:
         """Return the state as JSON-ready values."""
         found = {str(i): trouble.snapshot() for i, trouble in self.troubles.items()}
         believed = [[i, at_ms, by] for i, (at_ms, by) in self.believed.items()]
-        return {"troubles": found, "believed": believed}
+        return {"troubles": found, "believed": believed, "out": [list(each) for each in self._out]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
         self.troubles = {int(i): restored(kept) for i, kept in state["troubles"].items()}
         self.believed = {int(i): (int(at), float(by)) for i, at, by in state["believed"]}
+        self._out = [(int(i), int(at)) for i, at in state.get("out", ())][-KEPT_OUT:]
 
 
 def _never(_: str) -> bool:

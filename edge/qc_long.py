@@ -101,7 +101,7 @@ class LongWay:
             if flag:
                 told[i] = flag
             accepted[i] = not flag & BAD
-        self.bends.look(judged, sound)
+        self.bends.look(judged, sound, accepted)
         return np.asarray(accepted)
 
     def _learn(self, judged: Judged, accepted: Bools, told: dict[int, Flag]) -> None:

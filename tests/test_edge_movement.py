@@ -101,17 +101,36 @@ def test_one_spike_moves_no_speed_and_a_step_that_stays_does() -> None:
     assert live(stepped, "velocity", 24)[0] > 10.0
 
 
-def test_a_step_of_the_instrument_can_be_taken_out_of_the_past() -> None:
+@pytest.mark.parametrize("late", [1, 3])
+def test_a_step_of_the_instrument_can_be_taken_out_after_it_was_seen(late: int) -> None:
     movement, plain = Movement(PLAN, HOUR_MS), Movement(PLAN, HOUR_MS)
     x = line(8, 0.5, 0.02)
     feed(plain, x)
     feed(movement, x[:100])
-    movement.shift("a", 30.0)
-    after = x[100:].copy()
-    after[:, 0] += 30.0
-    feed(movement, after, first=100)
+    seen = x[100 : 100 + late].copy()
+    seen[:, 0] += 30.0
+    feed(movement, seen, first=100)
+    movement.take_back("a", 30.0, T0_MS + 100 * HOUR_MS)
+    assert live(movement, "moved", 24)[0] < 2.0
+    feed(movement, x[100 + late :], first=100 + late)
     for kind, hours in (("velocity", 24), ("moved", 24)):
-        assert live(movement, kind, hours) == pytest.approx(live(plain, kind, hours), abs=1e-6)
+        assert live(movement, kind, hours) == pytest.approx(live(plain, kind, hours), abs=0.05)
+
+
+def test_a_step_that_is_taken_out_late_begins_the_line_anew() -> None:
+    movement = Movement(PLAN, HOUR_MS)
+    x = line(12, 0.5, 0.02)
+    stepped = x[:220].copy()
+    stepped[200:, 0] += 30.0
+    feed(movement, stepped)
+    assert live(movement, "velocity", 24)[0] > 10.0
+    movement.take_back("a", 30.0, T0_MS + 200 * HOUR_MS)
+    assert live(movement, "moved", 24)[0] < 2.0
+    feed(movement, x[220:222], first=220)
+    assert np.isnan(live(movement, "velocity", 24)[0])
+    assert live(movement, "velocity", 24)[1] == pytest.approx(0.5, abs=0.2)
+    feed(movement, x[222:], first=222)
+    assert live(movement, "velocity", 24) == pytest.approx([0.5, 0.5], abs=0.2)
 
 
 def test_the_steady_speed_is_learned_and_shown_as_45_degrees() -> None:

@@ -91,6 +91,41 @@ def test_a_spike_that_passed_is_taken_out_again(restart: bool) -> None:
     assert struck.usual.record[0] == pytest.approx(clean.usual.record[0], rel=0.05)
 
 
+def test_a_spike_on_a_slope_that_accelerates_is_not_the_fastest_it_has_been() -> None:
+    x = failing(DAYS * 24, DAYS * 24 + 40, DAYS * 24 - 200.0)
+    bent = x.copy()
+    at = DAYS * 24 - 30
+    bent[at : at + 2] += 40.0
+    movement, clean = Movement(PLAN, HOUR_MS), Movement(PLAN, HOUR_MS)
+    feed(clean, x)
+    feed(movement, bent[: at + 4])
+    assert not movement.onset.active.any()  # it fell back, as if it had come to rest
+    for channel in ("a", "b"):
+        movement.undo(channel, [(T0_MS + i * HOUR_MS, 40.0) for i in (at, at + 1)])
+    assert movement.onset.active.all()
+    feed(movement, x[at + 4 :], at + 4)
+    assert movement.onset.active.all()
+    assert movement.onset.fastest == pytest.approx(clean.onset.fastest, rel=0.3)
+    assert movement.usual.record == pytest.approx(clean.usual.record, rel=0.3)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_was_no_movement_leaves_no_record(restart: bool) -> None:
+    x = swinging(DAYS * 24 + 30, swing=0.0)
+    movement = Movement(PLAN, HOUR_MS)
+    feed(movement, x[: DAYS * 24])
+    before = movement.usual.record.copy()
+    x[DAYS * 24 :, 0] += 25.0  # the mount was knocked
+    feed(movement, x[DAYS * 24 :], DAYS * 24)
+    assert movement.usual.record[0] > 10.0 * before[0]
+    if restart:
+        kept = json.loads(json.dumps(movement.snapshot(), allow_nan=False))
+        movement = Movement(PLAN, HOUR_MS)
+        movement.restore(kept)
+    movement.take_back("a", 25.0, T0_MS + DAYS * 24 * HOUR_MS)
+    assert movement.usual.record == pytest.approx(before, rel=0.3)
+
+
 def test_also_out_of_a_step_that_is_still_to_come() -> None:
     x = swinging(DAYS * 24 + 6, swing=0.0)
     clean, struck = Movement(PLAN, HOUR_MS), Movement(PLAN, HOUR_MS)
@@ -102,3 +137,52 @@ def test_also_out_of_a_step_that_is_still_to_come() -> None:
     bent[at, 0] += 40.0
     feed(struck, bent[at:], at)
     assert live(struck, "velocity", 24) == pytest.approx(live(clean, "velocity", 24), abs=1e-6)
+
+
+def failing(hours: int, failure_h: float, start_h: float) -> np.ndarray:
+    """Steady creep, and from ``start_h`` on towards a failure (Fukuzono: 1/v falls linearly)."""
+    t = np.arange(hours, dtype=float)
+    v_day = np.where(t < start_h, 0.5, 0.5 * (failure_h - start_h) / (failure_h - t))
+    noise = 0.03 * np.random.default_rng(2).standard_normal((hours, 2))
+    return np.cumsum(v_day / 24.0)[:, None] + noise
+
+
+@pytest.mark.parametrize("gap_h", [30, 72, 300])
+def test_an_end_that_comes_soon_after_a_gap_is_seen(gap_h: int) -> None:
+    failure_h = 60 * 24
+    end_h = failure_h - 30
+    x = failing(failure_h, failure_h, failure_h - 20 * 24)
+    movement = Movement(PLAN, HOUR_MS)
+    feed(movement, x[: end_h - gap_h])
+    record = movement.usual.record.copy()
+    feed(movement, x[end_h : failure_h - 8], end_h)
+    assert (live(movement, "stage") == 3.0).all()
+    assert (live(movement, "tangent_angle") > 85.0).all()
+    assert (live(movement, "time_to_failure") < 24.0).all()
+    # What was fast after the gap is not what the slope usually does.
+    assert movement.usual.record == pytest.approx(record)
+
+
+def test_after_a_gap_a_slope_that_goes_on_as_before_is_steady() -> None:
+    x = swinging(DAYS * 24 + 200)
+    movement = Movement(PLAN, HOUR_MS)
+    feed(movement, x[: DAYS * 24])
+    begin = DAYS * 24 + 72
+    for i, row in enumerate(x[begin:].tolist(), start=begin):
+        movement.push(T0_MS + i * HOUR_MS, row)
+        assert np.nanmax(live(movement, "stage"), initial=0.0) < 3.0
+    assert (live(movement, "stage") == 0.0).all()
+
+
+def test_a_window_is_known_again_soon_after_a_reading_is_missing_at_speed() -> None:
+    failure_h = 60 * 24
+    x = failing(failure_h, failure_h, failure_h - 10 * 24)
+    movement = Movement(PLAN, HOUR_MS)
+    missing = failure_h - 14
+    x[missing] = np.nan
+    feed(movement, x[: missing + 1])
+    unknown = 0
+    for i in range(missing + 1, failure_h - 1):
+        movement.push(T0_MS + i * HOUR_MS, x[i].tolist())
+        unknown += int(np.isnan(live(movement, "velocity", 6)).sum())
+    assert unknown <= 8  # of 24: the line is not known while the missing one weighs

@@ -39,6 +39,26 @@ def test_a_small_spike_is_told_at_any_time_of_the_day(rows: int, at: int, size: 
     assert told(values, Flag.SPIKE) == list(range(at, at + rows))
 
 
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("size", [-5.0, 5.0, 40.0])
+def test_what_had_passed_of_a_spike_is_taken_out_again_and_once(size: float, restart: bool) -> None:
+    values = daily()
+    values[AT] += size
+    control, out = air(), []
+    for i, value in enumerate(values.tolist()):
+        if restart and i == AT + 2:
+            kept = json.loads(json.dumps(control.snapshot(), allow_nan=False))
+            control = air()
+            control.restore(kept)
+        control.jumps.undone = lambda _, readings: out.extend(readings)
+        given, _ = control.apply(START_MS + i * HOUR_MS, [value])
+        if i == AT:
+            passed = given[0] == given[0]
+    assert [at_ms for at_ms, _ in out] == ([START_MS + AT * HOUR_MS] if passed else [])
+    assert passed or size == 40.0
+    assert all(by == pytest.approx(size, abs=0.8) for _, by in out)
+
+
 def test_what_stays_or_only_turns_is_no_spike() -> None:
     values = daily()
     values[AT:] += 5.0

@@ -160,7 +160,7 @@ def test_to_and_fro_is_noise_and_withheld_until_it_is_calm() -> None:
 def test_rezero_by_order_takes_what_comes_for_where_it_was() -> None:
     control, rows = several(2), noise(120, 2)
     run(control, rows[:100].tolist())
-    assert control.rezero("c0", START_MS + 100 * HOUR_MS) == 0.0
+    assert control.rezero("c0", START_MS + 100 * HOUR_MS) == (0.0, START_MS + 100 * HOUR_MS)
     rows[:, 0] -= 232.0
     values, found = control.apply(START_MS + 100 * HOUR_MS, rows[100].tolist())
     assert values == pytest.approx([10.0, 10.0], abs=0.2)
@@ -175,6 +175,7 @@ def test_an_order_that_comes_late_takes_the_believed_jump_out() -> None:
     control, rows = several(1), noise(140, 1)
     rows[100:, 0] += 25.0
     run(control, rows[:120].tolist())
-    by = control.rezero("c0", START_MS + 100 * HOUR_MS)
+    by, since_ms = control.rezero("c0", START_MS + 102 * HOUR_MS)
     assert by == pytest.approx(25.0, abs=0.2)
+    assert since_ms == START_MS + 100 * HOUR_MS
     assert run(control, rows[120:121].tolist(), 120)[0][0] == pytest.approx(10.0, abs=0.2)
