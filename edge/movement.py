@@ -61,6 +61,7 @@ class Movement:
         n = len(plan.channels)
         self._windows = windows
         self._base, self._long = windows.index(base_ms), windows.index(3 * base_ms)
+        self._new_d = 0.5 * windows[self._long] / DAY_MS  # before that no window can be whole
         self._span_d = 0.5 * (windows[self._long] - base_ms) / DAY_MS
         self._look_ms = max(step_ms, min(windows) // LOOKS)
         self._step_d = self._look_ms / DAY_MS
@@ -170,7 +171,7 @@ class Movement:
         v_eq = self.usual.v_eq
         found = self._which.compare(slope, sd, v_eq)
         # What is seen with a stand-in, after a gap, may be the end: it is not taken for usual.
-        known = found.whole | (v_eq != v_eq)
+        known = found.whole | (self.usual.watched_d < self._new_d)
         self.usual.learn(now_ms, dt_d, self._which.steady(slope), fast, self.onset.calm & known)
         shown = np.where(sure.any(axis=0), fast, self._speed[pick, self._places])
         np.degrees(np.arctan2(shown, v_eq), out=self._angle)
