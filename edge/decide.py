@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edge.config import StationConfig
     from edge.evidence import Tripped
+    from edge.qc_zero import Rezeroed
     from edge.rule import Rule
     from edge.score import Score
 
@@ -121,10 +122,10 @@ class Decider:
         self._asked = level, shelved, wanted
         return wanted
 
-    def take_back(self, channel: str, by: float, since_ms: int) -> None:
-        """Take out that a channel has read ``by`` more since a time, and had not moved."""
+    def take_back(self, channel: str, taken: Rezeroed) -> None:
+        """Take out that a channel has read more for a while, and had not moved."""
         if self.movement is not None and channel in self.moving:
-            self.movement.take_back(channel, by, since_ms)
+            self.movement.take_back(channel, taken.by, taken.since_ms, taken.until_ms)
 
     def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
         """Take out of the movement readings, (time_ms, how much too high), that were a spike."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.movement_failure import FailureTime
+from edge.movement_gathered import Gathered
 from edge.movement_moved import Moved
 from edge.movement_onset import Onset
 from edge.movement_plan import HOUR_MS, LEAST_STEPS
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from edge.evidence import Floats, Series
     from edge.movement_plan import MovePlan
-    from edge.movement_windows import Places
+    from edge.movement_windows import Compared, Places
 
 GATE = 3.0
 """A speed of less than so many of its own sd is no movement."""
@@ -44,7 +45,8 @@ STEADY_MS = 240 * HOUR_MS
 """The window for the steady speed, or the longest that there is."""
 LOOKS = 6
 """In the shortest window."""
-BEYOND = 1.3
+BEYOND, FAR_BEYOND = 1.3, 2.0
+"""The second where a window stands in after a gap: a short one holds all of a day's swing."""
 NONE_H = 10_000.0
 """Hours to failure where none is in sight: a sensor that sees none is not one that is dead."""
 NEAR_D = 2.0
@@ -82,9 +84,7 @@ class Movement:
         self._places = np.arange(n)
         self._which = Windows(n, self._base, self._long)
         self._step_ms = step_ms
-        self._sum, self._count = np.zeros(n), np.zeros(n)  # of the steps since the last look
-        self._first_ms, self._last_ms = 0, 0
-        self._gathered = False
+        self._gathered = Gathered(n, step_ms)
         self._looked_ms: float | None = None
         self._series = make_series(
             plan, windows, self._windows[self._base], self._speed,
@@ -110,10 +110,8 @@ class Movement:
             moved.reset()
         for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
             array.fill(np.nan)
-        self._sum.fill(0.0)
-        self._count.fill(0.0)
-        self._first_ms, self._last_ms = 0, 0
-        self._gathered, self._looked_ms = False, None
+        self._gathered.reset()
+        self._looked_ms = None
 
     def push(self, time_ms: int, values: Sequence[float]) -> bool:
         """Take one grid step: a value a channel, NaN missing. Returns whether it looked anew."""
@@ -122,35 +120,22 @@ class Movement:
             row = self._recent.pending(time_ms, row)
         for moved in self._moved:
             moved.push(time_ms, row)
-        bucket, looks = time_ms // self._look_ms, False
-        if self._gathered and bucket != self._last_ms // self._look_ms:
+        bucket, looks, gathered = time_ms // self._look_ms, False, self._gathered
+        if gathered.any and bucket != gathered.last_ms // self._look_ms:
             looks = self._close()  # its last steps never came
-        if not self._gathered:
-            self._gathered, self._first_ms = True, time_ms
-        self._last_ms = time_ms
-        here = row == row
-        if here.all():
-            self._sum += row
-        else:
-            self._sum += np.where(here, row, 0.0)
-        self._count += here
+        gathered.add(time_ms, row)
         if (time_ms + self._step_ms) // self._look_ms != bucket:
             looks = self._close()
         return looks
 
     def _close(self) -> bool:
         """Take the mean of what was gathered as one reading, and renew all evidence."""
-        silent = not self._count.any()
-        count = np.where(self._count == 0.0, np.nan, self._count)
-        row = self._sum / count
-        self._sum.fill(0.0)
-        self._count.fill(0.0)
-        self._gathered = False
-        now_ms = 0.5 * (self._first_ms + self._last_ms)
+        now_ms, row, count = self._gathered.take()
+        silent = bool((count != count).all())
         dt_d = 0.0 if self._looked_ms is None else max(0.0, now_ms - self._looked_ms) / DAY_MS
         self._looked_ms = now_ms
         weight = self.velocities.push(dt_d, row, self.onset.calm)
-        bucket = self._last_ms // self._look_ms
+        bucket = self._gathered.last_ms // self._look_ms
         before = self.usual.record.copy(), self.onset.state()
         self._recent.keep(Look(bucket, now_ms, count, weight, *before))
         self._look(now_ms, dt_d)
@@ -171,8 +156,11 @@ class Movement:
         v_eq = self.usual.v_eq
         found = self._which.compare(slope, sd, v_eq)
         # What is seen with a stand-in, after a gap, may be the end: it is not taken for usual.
-        known = found.whole | (self.usual.watched_d < self._new_d)
-        self.usual.learn(now_ms, dt_d, self._which.steady(slope), fast, self.onset.calm & known)
+        sure_of = found.whole | (self.usual.watched_d < self._new_d)
+        calm = self.onset.calm & (sure_of | (v_eq != v_eq))
+        self.usual.learn(now_ms, dt_d, self._which.steady(slope), fast, calm, sure_of)
+        if not found.whole.all():  # a short window may show no more than a day's swing of heat
+            found.gain[~found.whole & ~(found.speed > self.usual.high())] = np.nan
         shown = np.where(sure.any(axis=0), fast, self._speed[pick, self._places])
         np.degrees(np.arctan2(shown, v_eq), out=self._angle)
         gain, doubt = found.gain, GATE * found.noise
@@ -181,19 +169,21 @@ class Movement:
         self._acceleration[~found.whole] = np.nan
         over = self.onset.look(dt_d, gain, doubt, found.speed, fast, v_eq)
         if over.any():
-            self.usual.stopped(now_ms, over, self.onset.fastest)
+            self.usual.stopped(now_ms, over & found.whole, self.onset.fastest)
         stirs = ~self.onset.calm
         changed = stirs != self.failure.runs
         if changed.any():  # the line begins with the stir, not hours later when that is believed
             self.failure.end(changed & ~stirs)
             speed = found.speed
             self.failure.begin(changed & stirs & (speed == speed), np.fmax(speed, 1e-12))
-        self._judge(dt_d, fast, v_eq, pick, found.near)
+        self._judge(dt_d, fast, v_eq, pick, found)
         unknown = (gain != gain) | (v_eq != v_eq)
         self._stage[unknown] = np.nan
         self._hours[:, unknown] = np.nan
 
-    def _judge(self, dt_d: float, fast: Floats, v_eq: Floats, pick: Places, near: Places) -> None:
+    def _judge(
+        self, dt_d: float, fast: Floats, v_eq: Floats, pick: Places, found: Compared
+    ) -> None:
         """Renew stage and time to failure."""
         active, stirs = self.onset.active, self.failure.runs
         self._stage.fill(0.0)
@@ -201,12 +191,13 @@ class Movement:
         if not stirs.any():
             return
         orange = fast >= ORANGE * v_eq
-        beyond = orange & (fast >= BEYOND * self.usual.record)
+        far = np.where(found.whole, BEYOND, FAR_BEYOND)
+        beyond = orange & (fast >= far * self.usual.record)
         self._stage[active] = (1.0 + orange + beyond)[active]
         which = np.flatnonzero(stirs)
         # Far from failure the base window, over which a day's swing of temperature averages out.
         far = ~(self.failure.best[which] < NEAR_D)
-        pick = np.where(far, near[which], pick[which])
+        pick = np.where(far, found.near[which], pick[which])
         speed = np.abs(self.velocities.slope[pick, which])
         half_d = 0.5 * self.velocities.windows_d[pick]
         overlap = np.maximum(1.0, half_d / self._step_d)
@@ -227,24 +218,30 @@ class Movement:
                 self.velocities.undo(i, ago_d, by)
                 self.usual.record[i] = min(self.usual.record[i], look.record[i])
                 self.onset.undo(i, look.onset)
-            elif self._gathered and bucket == self._last_ms // self._look_ms:
-                self._sum[i] -= excess
-            elif step_ms > self._last_ms:
+            elif self._gathered.any and bucket == self._gathered.last_ms // self._look_ms:
+                self._gathered.lessen(i, excess)
+            elif step_ms > self._gathered.last_ms:
                 self._recent.due[i, step_ms] = self._recent.due.get((i, step_ms), 0.0) + excess
 
-    def take_back(self, channel: str, by: float, since_ms: int) -> None:
-        """Take out that a channel has read ``by`` more since a time, and had not moved."""
+    def take_back(self, channel: str, by: float, since_ms: int, until_ms: int) -> None:
+        """Take out that a channel has read ``by`` more from one time to another, and had not moved.
+
+        Steps of that time that are still to come are less when they do.
+        """
         i = [c.name for c in self.plan.channels].index(channel)
+        since_ms = since_ms // self._step_ms * self._step_ms
+        last_ms = self._gathered.last_ms
+        self._recent.owe(i, by, max(since_ms, last_ms + 1), until_ms, self._step_ms)
+        if since_ms > last_ms:
+            return
         looks = self._recent.since(since_ms, self._look_ms)
         if looks is None:
             self.velocities.restart(i)
         for look, share in looks or ():
             ago_d = ((self._looked_ms or 0.0) - look.time_ms) / DAY_MS
             self.velocities.undo(i, ago_d, share * by * float(look.weight[i]))
-        if self._gathered:
-            whole = self._last_ms + self._step_ms - self._first_ms
-            share = min(1.0, (self._last_ms + self._step_ms - since_ms) / whole)
-            self._sum[i] -= by * share * self._count[i]
+        if self._gathered.any:
+            self._gathered.lessen_since(i, by, since_ms)
         for moved in self._moved:
             moved.take_back(i, by, since_ms)
         self.usual.forgive(i, since_ms - self._look_ms)
@@ -274,10 +271,8 @@ class Movement:
             "failure": self.failure.snapshot(),
             "moved": [moved.snapshot() for moved in self._moved],
             "recent": self._recent.snapshot(),
-            "first_ms": self._first_ms,
-            "last_ms": self._last_ms,
-            "gathered": self._gathered,
             "looked_ms": self._looked_ms,
+            **self._gathered.snapshot(),
             **{name: listed(getattr(self, name)) for name in _KEPT},
         }
 
@@ -288,10 +283,10 @@ class Movement:
         for moved, saved in zip(self._moved, state["moved"], strict=True):
             moved.restore(saved)
         self._recent.restore(state.get("recent", NOTHING))
-        self._first_ms, self._last_ms = int(state["first_ms"]), int(state["last_ms"])
-        self._gathered, self._looked_ms = bool(state["gathered"]), state["looked_ms"]
+        self._gathered.restore(state)
+        self._looked_ms = state["looked_ms"]
         for name in _KEPT:
             refill(getattr(self, name), state[name])
 
 
-_KEPT = ("_sum", "_count", "_speed", "_acceleration", "_angle", "_stage", "_hours")
+_KEPT = ("_speed", "_acceleration", "_angle", "_stage", "_hours")

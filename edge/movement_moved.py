@@ -51,6 +51,8 @@ class Moved:
         if self._block is None:
             return
         ago = self._block - since_ms // self._block_ms
+        if ago < 0:
+            return
         self._now[channel] -= by
         if ago > 0:
             self._kept[-ago:, channel] -= by

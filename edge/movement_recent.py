@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LOOKS = 6
 """A spike shows within four readings, and each is a look at most."""
+MOST_DUE = 64
 NOTHING: dict[str, Any] = {"looks": [], "due": []}
 """The snapshot of a program that kept none."""
 
@@ -70,6 +71,12 @@ class Recent:
             for look in self._looks
             if look.bucket >= bucket
         ]
+
+    def owe(self, channel: int, by: float, since_ms: int, until_ms: int, step_ms: int) -> None:
+        """Take that steps of a time, to come, will be so much too high."""
+        first = -(-since_ms // step_ms) * step_ms
+        for at_ms in range(first, min(until_ms + 1, first + MOST_DUE * step_ms), step_ms):
+            self.due[channel, at_ms] = self.due.get((channel, at_ms), 0.0) + by
 
     def pending(self, time_ms: int, row: Floats) -> Floats:
         """Take out of a step what is due, and forget what never came."""

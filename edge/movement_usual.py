@@ -7,6 +7,7 @@ does not become its own measure. O(1) a step.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,8 +60,13 @@ class Usual:
         self.v_eq[:] = self._given_eq
         self._beaten.clear()
 
-    def learn(self, now_ms: float, dt_d: float, steady: Floats, fast: Floats, calm: Bools) -> None:
-        """Take one step: speed over a long window and over a short one; only where it is calm."""
+    def learn(
+        self, now_ms: float, dt_d: float, steady: Floats, fast: Floats, calm: Bools, sure: Bools
+    ) -> None:
+        """Take one step: speed over a long window and over a short one; only where it is calm.
+
+        ``sure`` bool[n]: sure enough for the record.
+        """
         known = calm & (steady > 0.0) & (fast > 0.0)
         log, log_fast = np.log(np.where(known, steady, 1.0)), np.log(np.where(known, fast, 1.0))
         first = known & (self.log_eq != self.log_eq)
@@ -68,7 +74,7 @@ class Usual:
             self.log_eq[first], self.log_high[first] = log[first], log_fast[first]
         else:
             self._follow(dt_d, log, log_fast, known)
-        self._beat(now_ms, np.where(known, fast, 0.0))
+        self._beat(now_ms, np.where(known & sure, fast, 0.0))
         learned = np.exp(np.fmax(self.log_eq, self.log_high - np.log(HIGH_OVER_EQ)))
         learned[self.watched_d < self._least_d] = np.nan
         self.v_eq[:] = np.where(self._configured, self._given_eq, learned)
@@ -120,7 +126,9 @@ class Usual:
             refill(getattr(self, name), state[name])
         self.v_eq[:] = np.where(self._configured, self._given_eq, self.v_eq)
         beaten = [(float(at), int(i), float(v)) for at, i, v in state.get("beaten", ())]
-        self._beaten = [each for each in beaten if 0 <= each[1] < len(self.record)][-KEPT:]
+        if not all(0 <= i < len(self.record) and math.isfinite(at + v) for at, i, v in beaten):
+            raise ValueError("records of other channels")
+        self._beaten = beaten[-KEPT:]
 
 
 _KEPT = ("log_eq", "log_high", "watched_d", "record", "v_eq")

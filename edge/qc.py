@@ -23,7 +23,7 @@ from edge.qc_row import Judged
 from edge.qc_rows import Rows
 from edge.qc_swap import Swaps
 from edge.qc_track import Track
-from edge.qc_zero import Zeros
+from edge.qc_zero import Rezeroed, Zeros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from edge.qc_plan import QcChannel
 
 MAX_DUE = 64
-LATELY_MS = 2 * 3_600_000
-"""Who works at a sensor says so when he is done, not within two readings."""
 JITTER = 1.5
 """A row that comes later than so many usual intervals goes the long way."""
 
@@ -212,26 +210,26 @@ class QualityControl:
     def _refuse_row(self, time_ms: int, row: Flag) -> Judgement:
         return [math.nan] * len(self.channels), self.ledger.close(time_ms, row, {})
 
-    def rezero(self, channel: str, at_ms: int) -> tuple[float, int]:
+    def rezero(self, channel: str, at_ms: int) -> Rezeroed:
         """Take what a channel reads from a time on for where it was before.
 
-        A jump that was believed within LATELY_MS of it is taken out at once; give how much, and
-        since when, for whoever has seen it. Otherwise the next reading from then on is the new
-        zero, and (0.0, at_ms) is given. ValueError: no such channel.
+        A jump that was believed at about that time is taken out at once; give how much, for whoever
+        has seen it. Otherwise the next reading from then on is the new zero. ValueError: no such
+        channel.
         """
         i = [c.name for c in self.channels].index(channel)
         at = self.jumps.believed.get(i)
-        near_ms = max(LATELY_MS, 2.0 * float(self.track.interval[i]) + 1.0)
-        if at is not None and abs(at[0] - at_ms) <= near_ms:
-            del self.jumps.believed[i]
+        if at is not None and abs(at[0] - at_ms) <= 2.0 * float(self.track.interval[i]) + 1.0:
+            self.jumps.forgive(i)
+            self._long.bends.pending.pop(i, None)
             self.zeros.move(i, at[1])
             self.agreement.forgive(i)
             self.ledger.rezero(i, at[1], at[0])
-            return at[1], at[0]
+            return Rezeroed(at[1], at[0], max(at[0], self._last_ms))
         if len(self.zeros.due) < MAX_DUE:
             self.zeros.due[i] = at_ms
             self.notes.append(f"{channel}: re-zero ordered from {when(at_ms)} on")
-        return 0.0, at_ms
+        return Rezeroed(0.0, at_ms, at_ms)
 
     def learned(self) -> dict[str, dict[str, Any]]:
         """Give what each channel is taken for, and what is taken out of it."""

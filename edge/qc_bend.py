@@ -111,7 +111,7 @@ class Bends:
                 off = self._off(seen, float(self._track.quick[1, i]))
                 for at_ms, _, _ in off:
                     self._tell(Flagged(at_ms, self._channels[i].name, Flag.SPIKE))
-                self._jumps.take_out(i, [(at_ms, by) for at_ms, by, given in off if given])
+                self._jumps.undone.take_out(i, [(at_ms, by) for at_ms, by, given in off if given])
         return whole
 
     def _noisy(self, i: int) -> bool:

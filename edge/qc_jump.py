@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.flags import NOTHING, Flag, Flagged
 from edge.qc_trouble import SWING_SPAN, Trouble, restored
+from edge.qc_undone import Undone
 from edge.qc_witness import around, still
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ BIG = 5.0
 SWINGS = 3
 """So many big changes within SWING_SPAN readings, to and fro, are noise."""
 CALM = 5
-KEPT_OUT = 32
 _NAN = math.nan
 
 
@@ -59,26 +59,21 @@ class Jumps:
         """Whether the movement of a channel is known to accelerate."""
         self.answer: Callable[[int], tuple[int, float]] = _cold
         """Place of the temperature of a channel, and its coefficient, 0.0 unknown."""
-        self.undone: Callable[[str, Sequence[tuple[int, float]]], None] = _nothing
-        """Told, (time_ms, how much too high), of readings that passed and turn out a spike."""
+        self.undone = Undone(channels)
         self.troubles: dict[int, Trouble] = {}
         self.believed: dict[int, tuple[int, float]] = {}
-        """(when, how much): the last jump of each channel that passed as movement."""
-        self._out: list[tuple[int, int]] = []
-        """(channel, time_ms) of the last readings that were told as undone."""
+        """(when, how much): the last jump of each channel that passed as movement, from then on."""
 
     def reset(self) -> None:
         """Forget all: the time line began anew."""
         self.troubles.clear()
         self.believed.clear()
-        self._out.clear()
+        self.undone.reset()
 
-    def take_out(self, i: int, readings: Sequence[tuple[int, float]]) -> None:
-        """Tell, once, that readings, (time_ms, how much too high), had passed and were a spike."""
-        fresh = [(at_ms, by) for at_ms, by in readings if (i, at_ms) not in self._out]
-        self._out = [*self._out, *((i, at_ms) for at_ms, _ in fresh)][-KEPT_OUT:]
-        if fresh:
-            self.undone(self._channels[i].name, fresh)
+    def forgive(self, i: int) -> None:
+        """Take that the jump that was believed was none of the ground: nothing is left to judge."""
+        del self.believed[i]
+        self.troubles.pop(i, None)
 
     def busy(self, i: int) -> bool:
         """Whether a jump of a channel is under judgement."""
@@ -152,7 +147,7 @@ class Jumps:
             if back and len(trouble.off) <= REVERT:
                 return self._reverted(trouble, i)
             if len(trouble.off) >= REVERT:
-                self._stays(trouble, i, value)
+                self._stays(trouble, i, value, time_ms)
             else:
                 trouble.off.append(time_ms)
                 trouble.passed.append((time_ms, value - trouble.level))
@@ -211,7 +206,7 @@ class Jumps:
             return False
         at_ms = int(track.raw_ms[i])
         self._tell(Flagged(at_ms, name, Flag.SPIKE))
-        self.take_out(i, [(at_ms, up)])
+        self.undone.take_out(i, [(at_ms, up)])
         return True
 
     def _borne_out(
@@ -230,7 +225,7 @@ class Jumps:
             self._step(i, jump)
             return NOTHING
         trouble.running = 1 if jump > 0 else -1
-        self.believed[i] = trouble.held_ms, jump
+        self.believed[i] = time_ms, jump  # what was held never passed
         return NOTHING
 
     def _reverted(self, trouble: Trouble, i: int) -> Flag:
@@ -241,12 +236,12 @@ class Jumps:
         if trouble.off_by:
             self._step(i, -trouble.off_by)
         else:
-            self.take_out(i, trouble.passed)
+            self.undone.take_out(i, trouble.passed)
         trouble.off, trouble.off_by, trouble.held, trouble.running = [], 0.0, _NAN, 0
         trouble.passed = []
         return NOTHING
 
-    def _stays(self, trouble: Trouble, i: int, value: float) -> None:
+    def _stays(self, trouble: Trouble, i: int, value: float, time_ms: int) -> None:
         """Take that a jump is there to stay; what goes on in its direction was none of a sensor.
 
         What the temperature has done meanwhile is not the jump that goes on.
@@ -259,7 +254,7 @@ class Jumps:
             on = side * (value - trouble.level) - abs(jump) - max(0.0, heat)
             if on > max(GOES_ON * abs(jump), STANDS_OUT * float(self._track.sd[i])):
                 self._step(i, -jump)
-                self.believed[i] = trouble.off[0], jump
+                self.believed[i] = time_ms, jump  # until now it had been taken out
             else:
                 self._tell(Flagged(trouble.off[0], self._channels[i].name, Flag.STEP))
                 self._keep(i, jump, trouble.off[0])
@@ -281,13 +276,17 @@ class Jumps:
         """Return the state as JSON-ready values."""
         found = {str(i): trouble.snapshot() for i, trouble in self.troubles.items()}
         believed = [[i, at_ms, by] for i, (at_ms, by) in self.believed.items()]
-        return {"troubles": found, "believed": believed, "out": [list(each) for each in self._out]}
+        return {
+            "troubles": found,
+            "believed": believed,
+            "out": self.undone.snapshot(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
         self.troubles = {int(i): restored(kept) for i, kept in state["troubles"].items()}
         self.believed = {int(i): (int(at), float(by)) for i, at, by in state["believed"]}
-        self._out = [(int(i), int(at)) for i, at in state.get("out", ())][-KEPT_OUT:]
+        self.undone.restore(state.get("out", []))
 
 
 def _never(_: str) -> bool:
@@ -296,7 +295,3 @@ def _never(_: str) -> bool:
 
 def _cold(i: int) -> tuple[int, float]:
     return i, 0.0
-
-
-def _nothing(_: str, __: Sequence[tuple[int, float]]) -> None:
-    return None

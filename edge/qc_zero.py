@@ -5,6 +5,7 @@ What is taken out is kept, told in health, and never less than what the notes sa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from edge.qc_plan import QcChannel
 
 MAX_DUE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rezeroed:
+    """What an order to re-zero took out at once, of readings that had passed."""
+
+    by: float
+    """0.0: nothing."""
+    since_ms: int
+    until_ms: int
+    """First and last of them."""
 
 
 class Zeros:

@@ -207,9 +207,9 @@ class Station:
 
     def rezero(self, channel: str, at_ms: int, now_ms: int) -> list[AlarmChange]:
         """Take what a channel reads from then on for where it was. ValueError: no such channel."""
-        by, since_ms = self.quality.rezero(channel, at_ms)
-        if by and self.rules is not None:  # it has been seen as movement
-            self.rules.decider.take_back(channel, by, since_ms)
+        taken = self.quality.rezero(channel, at_ms)
+        if taken.by and self.rules is not None:  # it has been seen as movement
+            self.rules.decider.take_back(channel, taken)
         return self._notes(now_ms)
 
     def refuse_time(self, port: str, reason: str) -> None:

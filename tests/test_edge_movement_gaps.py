@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_what_was_no_movement_leaves_no_record(restart: bool) -> None:
         kept = json.loads(json.dumps(movement.snapshot(), allow_nan=False))
         movement = Movement(PLAN, HOUR_MS)
         movement.restore(kept)
-    movement.take_back("a", 25.0, T0_MS + DAYS * 24 * HOUR_MS)
+    movement.take_back("a", 25.0, T0_MS + DAYS * 24 * HOUR_MS, T0_MS + (DAYS * 24 + 29) * HOUR_MS)
     assert movement.usual.record == pytest.approx(before, rel=0.3)
 
 
@@ -186,3 +187,46 @@ def test_a_window_is_known_again_soon_after_a_reading_is_missing_at_speed() -> N
         movement.push(T0_MS + i * HOUR_MS, x[i].tolist())
         unknown += int(np.isnan(live(movement, "velocity", 6)).sum())
     assert unknown <= 8  # of 24: the line is not known while the missing one weighs
+
+
+WARM = MovePlan(tuple(replace(c, v_eq_per_day=0.2) for c in PLAN.channels))
+
+
+@pytest.mark.parametrize("phase_h", range(0, 24, 2))
+def test_a_days_swing_is_no_end_in_the_first_days_nor_after_a_gap(phase_h: int) -> None:
+    """With a steady speed that is configured there is something to compare with from the start."""
+    x = swinging(DAYS * 24 + 200)[phase_h:]
+    movement, top = Movement(WARM, HOUR_MS), 0.0
+    for i, row in enumerate(x.tolist()):
+        if DAYS * 24 - 60 <= i < DAYS * 24 + 12:
+            continue
+        movement.push(T0_MS + i * HOUR_MS, row)
+        top = max(top, float(np.nanmax(live(movement, "stage"), initial=0.0)))
+    assert top < 3.0
+
+
+def test_a_step_taken_out_does_not_come_back_when_its_hour_leaves_the_window() -> None:
+    plan = MovePlan(PLAN.channels, moved_windows_ms=(24 * HOUR_MS,))
+    movement, x = Movement(plan, HOUR_MS), swinging(400, swing=0.0)
+    at = 300
+    x[at:, 0] += 25.0
+    x[at, 0] = np.nan  # held: only the next bears it out
+    feed(movement, x[: at + 3])
+    since, until = T0_MS + (at + 1) * HOUR_MS, T0_MS + (at + 2) * HOUR_MS
+    movement.take_back("a", 25.0, since, until)
+    x[:, 0] -= 25.0
+    for i in range(at + 3, 400):
+        movement.push(T0_MS + i * HOUR_MS, x[i].tolist())
+        assert live(movement, "moved", 24)[0] < 2.0
+        assert not live(movement, "velocity", 24)[0] > 1.0
+
+
+def test_a_step_is_also_taken_out_of_what_the_movement_has_yet_to_see() -> None:
+    movement, x = Movement(PLAN, HOUR_MS), swinging(400, swing=0.0)
+    at = 300
+    feed(movement, x[:at])
+    x[at : at + 3, 0] += 25.0  # known to quality control, still in the grid
+    movement.take_back("a", 25.0, T0_MS + at * HOUR_MS, T0_MS + (at + 2) * HOUR_MS + 600_000)
+    feed(movement, x[at:], at)
+    assert live(movement, "velocity", 24) == pytest.approx([0.2, 0.2], abs=0.15)
+    assert movement.usual.record[0] < 2.0 * movement.usual.record[1]

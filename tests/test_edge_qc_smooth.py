@@ -50,7 +50,7 @@ def test_what_had_passed_of_a_spike_is_taken_out_again_and_once(size: float, res
             kept = json.loads(json.dumps(control.snapshot(), allow_nan=False))
             control = air()
             control.restore(kept)
-        control.jumps.undone = lambda _, readings: out.extend(readings)
+        control.jumps.undone.tell = lambda _, readings: out.extend(readings)
         given, _ = control.apply(START_MS + i * HOUR_MS, [value])
         if i == AT:
             passed = given[0] == given[0]

@@ -160,7 +160,7 @@ def test_to_and_fro_is_noise_and_withheld_until_it_is_calm() -> None:
 def test_rezero_by_order_takes_what_comes_for_where_it_was() -> None:
     control, rows = several(2), noise(120, 2)
     run(control, rows[:100].tolist())
-    assert control.rezero("c0", START_MS + 100 * HOUR_MS) == (0.0, START_MS + 100 * HOUR_MS)
+    assert control.rezero("c0", START_MS + 100 * HOUR_MS).by == 0.0
     rows[:, 0] -= 232.0
     values, found = control.apply(START_MS + 100 * HOUR_MS, rows[100].tolist())
     assert values == pytest.approx([10.0, 10.0], abs=0.2)
@@ -175,7 +175,21 @@ def test_an_order_that_comes_late_takes_the_believed_jump_out() -> None:
     control, rows = several(1), noise(140, 1)
     rows[100:, 0] += 25.0
     run(control, rows[:120].tolist())
-    by, since_ms = control.rezero("c0", START_MS + 102 * HOUR_MS)
-    assert by == pytest.approx(25.0, abs=0.2)
-    assert since_ms == START_MS + 100 * HOUR_MS
+    taken = control.rezero("c0", START_MS + 102 * HOUR_MS)
+    assert taken.by == pytest.approx(25.0, abs=0.2)
+    # The first reading with the jump was held, and has never passed.
+    assert (taken.since_ms, taken.until_ms) == (
+        START_MS + 101 * HOUR_MS, START_MS + 119 * HOUR_MS
+    )  # fmt: skip
     assert run(control, rows[120:121].tolist(), 120)[0][0] == pytest.approx(10.0, abs=0.2)
+
+
+def test_what_an_order_has_taken_out_is_not_undone_again_when_the_sensor_comes_back() -> None:
+    control, rows = several(1), noise(140, 1)
+    rows[100:103, 0] += 25.0
+    undone: list[tuple[int, float]] = []
+    control.jumps.undone.tell = lambda _, readings: undone.extend(readings)
+    run(control, rows[:102].tolist())
+    assert control.rezero("c0", START_MS + 101 * HOUR_MS).by == pytest.approx(25.0, abs=0.2)
+    run(control, rows[102:].tolist(), 102)
+    assert not undone

@@ -1,0 +1,46 @@
+"""Readings that had passed and turn out a spike: told once to whoever has seen them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge.qc_plan import QcChannel
+
+KEPT = 8
+"""Readings of each channel that are not told again: two ways of looking may find the same."""
+
+
+class Undone:
+    """What is taken out of one station again; ``tell(channel, [(time_ms, how much too high)])``."""
+
+    def __init__(self, channels: Sequence[QcChannel]) -> None:
+        self._names = [channel.name for channel in channels]
+        self.tell: Callable[[str, Sequence[tuple[int, float]]], None] = _nothing
+        self._told: dict[int, list[int]] = {}
+
+    def reset(self) -> None:
+        """Forget all: the time line began anew."""
+        self._told.clear()
+
+    def take_out(self, i: int, readings: Sequence[tuple[int, float]]) -> None:
+        """Tell of readings of a channel, each once."""
+        told = self._told.get(i, [])
+        fresh = [(at_ms, by) for at_ms, by in readings if at_ms not in told]
+        if fresh:
+            self._told[i] = [*told, *(at_ms for at_ms, _ in fresh)][-KEPT:]
+            self.tell(self._names[i], fresh)
+
+    def snapshot(self) -> list[Any]:
+        """Return the state as JSON-ready values."""
+        return [[i, times] for i, times in self._told.items()]
+
+    def restore(self, state: list[Any]) -> None:
+        """Continue from a snapshot of the same channels."""
+        self._told = {int(i): [int(at) for at in times][-KEPT:] for i, times in state}
+
+
+def _nothing(_: str, __: Sequence[tuple[int, float]]) -> None:
+    return None
