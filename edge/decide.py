@@ -125,7 +125,7 @@ class Decider:
     def take_back(self, channel: str, taken: Rezeroed) -> None:
         """Take out that a channel has read more for a while, and had not moved."""
         if self.movement is not None and channel in self.moving:
-            self.movement.take_back(channel, taken.by, taken.since_ms, taken.until_ms)
+            self.movement.take_back(channel, taken)
 
     def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
         """Take out of the movement readings, (time_ms, how much too high), that were a spike."""

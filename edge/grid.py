@@ -113,6 +113,20 @@ class Grid:
                 sums[i] = v
             counts[i] += 1
 
+    def lessen(self, channel: int, by: float, since_ms: int) -> None:
+        """Take out of the open steps that the readings of a channel were so much too high."""
+        for key, cell in self._cells.items():
+            begin_ms, count = key * self._step_ms, cell.counts[channel]
+            if begin_ms + self._step_ms <= since_ms or not count:
+                continue
+            if self._aggregates[channel] in ("mean", "sum"):
+                each_ms = max(1.0, (self._newest_ms - begin_ms) / count)
+                since = round((self._newest_ms - since_ms) / each_ms + 1)
+                by_all = by * min(count, max(0, since))
+            else:
+                by_all = by
+            cell.sums[channel] -= by_all
+
     @property
     def is_open(self) -> bool:
         """Whether any step is."""

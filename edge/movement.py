@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from edge.evidence import Floats, Series
     from edge.movement_plan import MovePlan
     from edge.movement_windows import Compared, Places
+    from edge.qc_zero import Rezeroed
 
 GATE = 3.0
 """A speed of less than so many of its own sd is no movement."""
@@ -223,25 +224,27 @@ class Movement:
             elif step_ms > self._gathered.last_ms:
                 self._recent.due[i, step_ms] = self._recent.due.get((i, step_ms), 0.0) + excess
 
-    def take_back(self, channel: str, by: float, since_ms: int, until_ms: int) -> None:
-        """Take out that a channel has read ``by`` more from one time to another, and had not moved.
-
-        Steps of that time that are still to come are less when they do.
-        """
+    def take_back(self, channel: str, taken: Rezeroed) -> None:
+        """Take out that a channel has read more since a time, and had not moved."""
         i = [c.name for c in self.plan.channels].index(channel)
-        since_ms = since_ms // self._step_ms * self._step_ms
-        last_ms = self._gathered.last_ms
-        self._recent.owe(i, by, max(since_ms, last_ms + 1), until_ms, self._step_ms)
-        if since_ms > last_ms:
-            return
-        looks = self._recent.since(since_ms, self._look_ms)
+        by, step_ms = taken.by, self._step_ms
+        since_ms = taken.since_ms // step_ms * step_ms
+        if since_ms > self._gathered.last_ms:
+            return  # it has not seen any of it
+        # Of a step with several readings nobody knows here how many were of the jump.
+        alone = taken.each_ms >= step_ms
+        looks = None
+        if alone or since_ms == taken.since_ms:
+            unit_ms = max(taken.each_ms, step_ms)
+            looks = self._recent.since(since_ms, self._look_ms, unit_ms, held=alone)
         if looks is None:
             self.velocities.restart(i)
+            self._gathered.forget(i)
+        else:
+            self._gathered.lessen_since(i, by, since_ms)
         for look, share in looks or ():
             ago_d = ((self._looked_ms or 0.0) - look.time_ms) / DAY_MS
             self.velocities.undo(i, ago_d, share * by * float(look.weight[i]))
-        if self._gathered.any:
-            self._gathered.lessen_since(i, by, since_ms)
         for moved in self._moved:
             moved.take_back(i, by, since_ms)
         self.usual.forgive(i, since_ms - self._look_ms)

@@ -55,11 +55,14 @@ class Gathered:
         """Take out of a step of a channel that it was so much too high."""
         self._sum[channel] -= by
 
+    def forget(self, channel: int) -> None:
+        """Forget what was gathered of a channel."""
+        self._sum[channel] = self._count[channel] = 0.0
+
     def lessen_since(self, channel: int, by: float, since_ms: int) -> None:
         """Take out that a channel was so much too high in all steps from one on."""
-        end_ms = self.last_ms + self._step_ms
-        share = min(1.0, max(0.0, (end_ms - since_ms) / (end_ms - self.first_ms)))
-        self._sum[channel] -= by * share * self._count[channel]
+        steps = self.last_ms // self._step_ms - since_ms // self._step_ms + 1
+        self._sum[channel] -= by * min(float(self._count[channel]), max(0, steps))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 LOOKS = 6
 """A spike shows within four readings, and each is a look at most."""
-MOST_DUE = 64
 NOTHING: dict[str, Any] = {"looks": [], "due": []}
 """The snapshot of a program that kept none."""
 
@@ -57,26 +56,25 @@ class Recent:
         """Give the look of a stretch of time, if it is one of the last."""
         return next((look for look in self._looks if look.bucket == bucket), None)
 
-    def since(self, time_ms: int, look_ms: int) -> list[tuple[Look, float]] | None:
+    def since(
+        self, time_ms: int, look_ms: int, each_ms: int, *, held: bool
+    ) -> list[tuple[Look, float]] | None:
         """Give the looks that hold readings from a time on, and what share of each they are.
 
-        None where they reach further back than what is kept.
+        ``each_ms``: between two readings; ``held``: the one before is not there. None where they
+        reach further back than what is kept.
         """
         bucket = time_ms // look_ms
         if not any(look.bucket < bucket for look in self._looks):
             return None
-        part = 1.0 - (time_ms - bucket * look_ms) / look_ms
+        into_ms = time_ms - bucket * look_ms
+        after = (look_ms - into_ms - 1) // each_ms + 1
+        part = after / (after + max(0, into_ms // each_ms - held))
         return [
             (look, part if look.bucket == bucket else 1.0)
             for look in self._looks
             if look.bucket >= bucket
         ]
-
-    def owe(self, channel: int, by: float, since_ms: int, until_ms: int, step_ms: int) -> None:
-        """Take that steps of a time, to come, will be so much too high."""
-        first = -(-since_ms // step_ms) * step_ms
-        for at_ms in range(first, min(until_ms + 1, first + MOST_DUE * step_ms), step_ms):
-            self.due[channel, at_ms] = self.due.get((channel, at_ms), 0.0) + by
 
     def pending(self, time_ms: int, row: Floats) -> Floats:
         """Take out of a step what is due, and forget what never came."""

@@ -98,7 +98,7 @@ class Usual:
 
     def _beat(self, now_ms: float, speed: Floats) -> None:
         record = self.record
-        far = (speed > GREW * record) & (record > 0.0)
+        far = speed > GREW * record
         if far.any():
             more = [(now_ms, i, float(record[i])) for i in np.flatnonzero(far).tolist()]
             self._beaten = [*self._beaten, *more][-KEPT:]
@@ -110,6 +110,9 @@ class Usual:
         self._beaten = [each for each in self._beaten if each not in mine]
         for _, _, before in mine:
             self.record[channel] = min(self.record[channel], before)
+        if self.watched_d[channel] < self._least_d:  # of little else: what is usual begins anew
+            self.log_eq[channel] = self.log_high[channel] = np.nan
+            self.watched_d[channel] = 0.0
 
     def high(self) -> Floats:
         """Give the speed that is rarely exceeded."""

@@ -218,18 +218,18 @@ class QualityControl:
         channel.
         """
         i = [c.name for c in self.channels].index(channel)
-        at = self.jumps.believed.get(i)
-        if at is not None and abs(at[0] - at_ms) <= 2.0 * float(self.track.interval[i]) + 1.0:
+        at, each_ms = self.jumps.believed.get(i), float(self.track.interval[i])
+        if at is not None and abs(at[0] - at_ms) <= 2.0 * each_ms + 1.0:
             self.jumps.forgive(i)
             self._long.bends.pending.pop(i, None)
             self.zeros.move(i, at[1])
             self.agreement.forgive(i)
             self.ledger.rezero(i, at[1], at[0])
-            return Rezeroed(at[1], at[0], max(at[0], self._last_ms))
+            return Rezeroed(at[1], at[0], round(each_ms))
         if len(self.zeros.due) < MAX_DUE:
             self.zeros.due[i] = at_ms
             self.notes.append(f"{channel}: re-zero ordered from {when(at_ms)} on")
-        return Rezeroed(0.0, at_ms, at_ms)
+        return Rezeroed(0.0, at_ms, 0)
 
     def learned(self) -> dict[str, dict[str, Any]]:
         """Give what each channel is taken for, and what is taken out of it."""

@@ -62,7 +62,7 @@ class Jumps:
         self.undone = Undone(channels)
         self.troubles: dict[int, Trouble] = {}
         self.believed: dict[int, tuple[int, float]] = {}
-        """(when, how much): the last jump of each channel that passed as movement, from then on."""
+        """(since when, how much): the last jump of each channel that passed as movement."""
 
     def reset(self) -> None:
         """Forget all: the time line began anew."""
@@ -73,7 +73,9 @@ class Jumps:
     def forgive(self, i: int) -> None:
         """Take that the jump that was believed was none of the ground: nothing is left to judge."""
         del self.believed[i]
-        self.troubles.pop(i, None)
+        trouble = self.troubles.get(i)  # it may be of another jump, on trial
+        if trouble is not None and not trouble.off_by and not trouble.noisy:
+            del self.troubles[i]
 
     def busy(self, i: int) -> bool:
         """Whether a jump of a channel is under judgement."""
@@ -237,6 +239,8 @@ class Jumps:
             self._step(i, -trouble.off_by)
         else:
             self.undone.take_out(i, trouble.passed)
+        if i in self.believed and self.believed[i][0] in trouble.off:
+            del self.believed[i]  # or an order would take it out once more
         trouble.off, trouble.off_by, trouble.held, trouble.running = [], 0.0, _NAN, 0
         trouble.passed = []
         return NOTHING
@@ -276,11 +280,7 @@ class Jumps:
         """Return the state as JSON-ready values."""
         found = {str(i): trouble.snapshot() for i, trouble in self.troubles.items()}
         believed = [[i, at_ms, by] for i, (at_ms, by) in self.believed.items()]
-        return {
-            "troubles": found,
-            "believed": believed,
-            "out": self.undone.snapshot(),
-        }
+        return {"troubles": found, "believed": believed, "out": self.undone.snapshot()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""

@@ -26,8 +26,9 @@ class Rezeroed:
     by: float
     """0.0: nothing."""
     since_ms: int
-    until_ms: int
-    """First and last of them."""
+    """Time of the first of them; the one before it was held back."""
+    each_ms: int
+    """Between two of them, usually."""
 
 
 class Zeros:

@@ -208,6 +208,11 @@ class Station:
     def rezero(self, channel: str, at_ms: int, now_ms: int) -> list[AlarmChange]:
         """Take what a channel reads from then on for where it was. ValueError: no such channel."""
         taken = self.quality.rezero(channel, at_ms)
+        if taken.by:
+            place = self.channels.index(channel)
+            for each in (self.watch, self.rules):
+                if each is not None and each.grid is not None:
+                    each.grid.lessen(place, taken.by, taken.since_ms)
         if taken.by and self.rules is not None:  # it has been seen as movement
             self.rules.decider.take_back(channel, taken)
         return self._notes(now_ms)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge.movement import NONE_H, Movement
 from edge.movement_plan import HOUR_MS, MoveChannel, MovePlan
+from edge.qc_zero import Rezeroed
 from export.generator.voight import Creep, Stopping
 
 T0_MS = 1_700_000_000_000
@@ -110,7 +111,7 @@ def test_a_step_of_the_instrument_can_be_taken_out_after_it_was_seen(late: int) 
     seen = x[100 : 100 + late].copy()
     seen[:, 0] += 30.0
     feed(movement, seen, first=100)
-    movement.take_back("a", 30.0, T0_MS + 100 * HOUR_MS, T0_MS + (99 + late) * HOUR_MS)
+    movement.take_back("a", Rezeroed(30.0, T0_MS + 100 * HOUR_MS, HOUR_MS))
     assert live(movement, "moved", 24)[0] < 2.0
     feed(movement, x[100 + late :], first=100 + late)
     for kind, hours in (("velocity", 24), ("moved", 24)):
@@ -124,7 +125,7 @@ def test_a_step_that_is_taken_out_late_begins_the_line_anew() -> None:
     stepped[200:, 0] += 30.0
     feed(movement, stepped)
     assert live(movement, "velocity", 24)[0] > 10.0
-    movement.take_back("a", 30.0, T0_MS + 200 * HOUR_MS, T0_MS + 219 * HOUR_MS)
+    movement.take_back("a", Rezeroed(30.0, T0_MS + 200 * HOUR_MS, HOUR_MS))
     assert live(movement, "moved", 24)[0] < 2.0
     feed(movement, x[220:222], first=220)
     assert np.isnan(live(movement, "velocity", 24)[0])

@@ -10,6 +10,7 @@ import pytest
 
 from edge.movement import Movement
 from edge.movement_plan import HOUR_MS, MoveChannel, MovePlan
+from edge.qc_zero import Rezeroed
 
 T0_MS = 1_700_000_000_000 // (24 * HOUR_MS) * (24 * HOUR_MS)
 PLAN = MovePlan((MoveChannel("a", "mm"), MoveChannel("b", "mm")))
@@ -123,7 +124,7 @@ def test_what_was_no_movement_leaves_no_record(restart: bool) -> None:
         kept = json.loads(json.dumps(movement.snapshot(), allow_nan=False))
         movement = Movement(PLAN, HOUR_MS)
         movement.restore(kept)
-    movement.take_back("a", 25.0, T0_MS + DAYS * 24 * HOUR_MS, T0_MS + (DAYS * 24 + 29) * HOUR_MS)
+    movement.take_back("a", Rezeroed(25.0, T0_MS + DAYS * 24 * HOUR_MS, HOUR_MS))
     assert movement.usual.record == pytest.approx(before, rel=0.3)
 
 
@@ -212,8 +213,7 @@ def test_a_step_taken_out_does_not_come_back_when_its_hour_leaves_the_window() -
     x[at:, 0] += 25.0
     x[at, 0] = np.nan  # held: only the next bears it out
     feed(movement, x[: at + 3])
-    since, until = T0_MS + (at + 1) * HOUR_MS, T0_MS + (at + 2) * HOUR_MS
-    movement.take_back("a", 25.0, since, until)
+    movement.take_back("a", Rezeroed(25.0, T0_MS + (at + 1) * HOUR_MS, HOUR_MS))
     x[:, 0] -= 25.0
     for i in range(at + 3, 400):
         movement.push(T0_MS + i * HOUR_MS, x[i].tolist())
@@ -221,12 +221,20 @@ def test_a_step_taken_out_does_not_come_back_when_its_hour_leaves_the_window() -
         assert not live(movement, "velocity", 24)[0] > 1.0
 
 
-def test_a_step_is_also_taken_out_of_what_the_movement_has_yet_to_see() -> None:
+def test_what_the_movement_has_yet_to_see_is_not_its_to_take_out() -> None:
     movement, x = Movement(PLAN, HOUR_MS), swinging(400, swing=0.0)
-    at = 300
-    feed(movement, x[:at])
-    x[at : at + 3, 0] += 25.0  # known to quality control, still in the grid
-    movement.take_back("a", 25.0, T0_MS + at * HOUR_MS, T0_MS + (at + 2) * HOUR_MS + 600_000)
-    feed(movement, x[at:], at)
+    feed(movement, x[:300])
+    movement.take_back("a", Rezeroed(25.0, T0_MS + 300 * HOUR_MS, HOUR_MS))
+    feed(movement, x[300:], 300)
     assert live(movement, "velocity", 24) == pytest.approx([0.2, 0.2], abs=0.15)
-    assert movement.usual.record[0] < 2.0 * movement.usual.record[1]
+
+
+def test_a_knock_on_the_first_day_leaves_nothing_of_what_is_usual() -> None:
+    movement, x = Movement(PLAN, HOUR_MS), swinging(DAYS * 24, swing=0.0)
+    x[8:, 0] += 25.0
+    feed(movement, x[:10])
+    movement.take_back("a", Rezeroed(25.0, T0_MS + 8 * HOUR_MS, HOUR_MS))
+    x[:, 0] -= 25.0
+    feed(movement, x[10:], 10)
+    for seen in (movement.usual.record, movement.usual.v_eq, movement.usual.high()):
+        assert seen[0] == pytest.approx(seen[1], rel=0.5)

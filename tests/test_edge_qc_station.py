@@ -257,3 +257,30 @@ def test_the_last_rows_of_a_port_that_fell_silent_after_a_hole_are_judged(tmp_pa
     assert track.raw_ms[0] == START_MS + 39 * HOUR_MS
     give("two", "b", 46)
     assert track.raw_ms[0] == START_MS + 43 * HOUR_MS
+
+
+@pytest.mark.parametrize("order_min", [10, 20])
+@pytest.mark.parametrize("jump_min", [0, 30, 50])
+def test_an_order_within_the_step_of_the_jump_leaves_neither_jump_nor_hole(
+    tmp_path: Path, jump_min: int, order_min: int
+) -> None:
+    """Six readings a step: some of the open one hold the jump, those to come do not."""
+    to = pipeline(tmp_path, ["a"], ["node"])
+    station, minute = to.stations["slope"], HOUR_MS // 60
+    values = np.random.default_rng(4).normal(10.0, 0.1, 6 * 700)
+    at = 6 * 400 + jump_min // 10
+    values[at:] += 25.0
+    speeds = []
+    for i, value in enumerate(values.tolist()):
+        at_ms = START_MS + 10 * i * minute
+        to.receive(Reading("node", at_ms, i, ("a",), (value,), at_ms))
+        if i == at + 1 + order_min // 10:
+            station.rezero("a", at_ms, at_ms)
+        assert station.rules is not None
+        assert station.rules.decider.movement is not None
+        series = station.rules.decider.movement.series()
+        speeds.append(float(next(s for s in series if s.window_ms == 6 * HOUR_MS).values[0]))
+    assert station.quality.learned()["a"]["offset"] == pytest.approx(25.0, abs=0.3)
+    after = np.array(speeds[at + 12 :])
+    assert np.nanmax(after) < 3.0
+    assert to.stations["slope"].alarm.level == 0

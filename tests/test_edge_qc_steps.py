@@ -178,9 +178,7 @@ def test_an_order_that_comes_late_takes_the_believed_jump_out() -> None:
     taken = control.rezero("c0", START_MS + 102 * HOUR_MS)
     assert taken.by == pytest.approx(25.0, abs=0.2)
     # The first reading with the jump was held, and has never passed.
-    assert (taken.since_ms, taken.until_ms) == (
-        START_MS + 101 * HOUR_MS, START_MS + 119 * HOUR_MS
-    )  # fmt: skip
+    assert taken.since_ms == START_MS + 101 * HOUR_MS
     assert run(control, rows[120:121].tolist(), 120)[0][0] == pytest.approx(10.0, abs=0.2)
 
 
@@ -193,3 +191,22 @@ def test_what_an_order_has_taken_out_is_not_undone_again_when_the_sensor_comes_b
     assert control.rezero("c0", START_MS + 101 * HOUR_MS).by == pytest.approx(25.0, abs=0.2)
     run(control, rows[102:].tolist(), 102)
     assert not undone
+
+
+def test_an_order_after_a_jump_came_back_takes_nothing_out() -> None:
+    control, rows = several(1), noise(140, 1)
+    rows[100:103, 0] += 25.0
+    run(control, rows[:106].tolist())
+    assert control.rezero("c0", START_MS + 101 * HOUR_MS).by == 0.0
+    assert run(control, rows[106:107].tolist(), 106)[0][0] == pytest.approx(10.0, abs=0.2)
+
+
+def test_an_order_leaves_another_jump_on_trial_alone() -> None:
+    control, rows = several(3), noise(160, 3)
+    rows[100:, :] += 25.0  # all of them: believed
+    rows[120:123, 0] += 12.0
+    run(control, rows[:122].tolist())
+    by = control.rezero("c0", START_MS + 100 * HOUR_MS).by
+    seen = run(control, rows[122:].tolist(), 122)
+    assert by == pytest.approx(25.0, abs=0.3)
+    assert seen[-1][0] == pytest.approx(10.0, abs=0.3)
