@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from export.generator.site import Site
     from export.generator.spec import SlopeSpec
 
-TUNING = (160, 161, 162, 163)
+TUNING = (160, 161, 162)
 """What was seen on these was mended."""
 TEST = 170
 PROCESSES = 2

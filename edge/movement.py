@@ -160,11 +160,11 @@ class Movement:
         sure_of = found.whole | (self.usual.watched_d < self._new_d)
         calm = self.onset.calm & (sure_of | (v_eq != v_eq))
         self.usual.learn(now_ms, dt_d, self._which.steady(slope), fast, calm, sure_of)
+        gain, doubt = found.gain, GATE * found.noise
         if not found.whole.all():  # a short window may show no more than a day's swing of heat
-            found.gain[~found.whole & ~(found.speed > self.usual.high())] = np.nan
+            gain = np.where(found.whole | (found.speed > self.usual.high()), gain, np.nan)
         shown = np.where(sure.any(axis=0), fast, self._speed[pick, self._places])
         np.degrees(np.arctan2(shown, v_eq), out=self._angle)
-        gain, doubt = found.gain, GATE * found.noise
         np.divide(gain, self._span_d, out=self._acceleration)
         self._acceleration[np.abs(gain) < doubt] = 0.0
         self._acceleration[~found.whole] = np.nan
@@ -192,8 +192,8 @@ class Movement:
         if not stirs.any():
             return
         orange = fast >= ORANGE * v_eq
-        far = np.where(found.whole, BEYOND, FAR_BEYOND)
-        beyond = orange & (fast >= far * self.usual.record)
+        times = np.where(found.whole, BEYOND, FAR_BEYOND)
+        beyond = orange & (fast >= times * self.usual.record)
         self._stage[active] = (1.0 + orange + beyond)[active]
         which = np.flatnonzero(stirs)
         # Far from failure the base window, over which a day's swing of temperature averages out.
