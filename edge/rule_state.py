@@ -43,7 +43,7 @@ class _Bound:
         self._whole = names == self.series.channels
         self._least = max(1, condition.at_least)
         self.held = np.zeros(len(names), dtype=bool)
-        """Which channels held it when it last did."""
+        """Which channels held it when it last did, or when they were last heard."""
 
     def needed(self, live: int) -> int:
         """Give how many channels must hold it: never more than are live."""
@@ -76,10 +76,11 @@ class _Bound:
         low = seen <= limit if condition.below else seen < limit
         return np.where(series.least[self.places] & low, np.nan, seen)
 
-    def note(self) -> None:
-        """Remember which channels hold it now."""
+    def note(self, *, begins: bool) -> None:
+        """Remember which channels hold it now, and of those that went silent that they did."""
         seen, keep = self.series.values[self.places], self.condition.keep
-        self.held = seen <= keep if self.condition.below else seen >= keep
+        kept = self.held & np.isnan(seen) & (not begins)
+        self.held = kept | (seen <= keep if self.condition.below else seen >= keep)
 
     def _enough(self, seen: Floats, limit: float, needed: int) -> bool:
         reached = seen <= limit if self.condition.below else seen >= limit  # a NaN does neither
@@ -148,7 +149,7 @@ class RuleState:
         self._follow(time_ms, state)
         if self.stands and state in (HOLDS, KEEPS):
             for bound in self._bound:
-                bound.note()
+                bound.note(begins=not stands)
         self._seen_ms = time_ms
 
     def _follow(self, time_ms: int, state: int) -> None:
@@ -260,8 +261,7 @@ class RuleEngine:
 
     def standing(self) -> tuple[Tripped, ...]:
         """Give the rules that stand, highest level first, with what they see."""
-        found = [each.report() for each in self.rules if each.stands]
-        return tuple(sorted(found, key=lambda each: -each.level))
+        return tuple(sorted((r.report() for r in self.rules if r.stands), key=lambda t: -t.level))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

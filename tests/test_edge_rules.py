@@ -129,6 +129,17 @@ def test_a_channel_that_raised_a_level_and_fell_silent_keeps_it_though_others_ar
     assert [site.step(1, 1, 1, 1) for _ in range(6)] == [3, 3, 3, 3, 3, 0]
 
 
+def test_one_that_fell_silent_is_remembered_while_others_keep_the_level() -> None:
+    site = Site(replace(WARN, for_ms=0))
+    assert site.step(11, 11, 1, 1) == 3
+    assert [site.step(NAN, 11, 1, 1) for _ in range(3)] == [3] * 3
+    assert [site.step(NAN, 1, 1, 1) for _ in range(100)] == [3] * 100
+    assert [site.step(1, 1, 1, 1) for _ in range(6)] == [3, 3, 3, 3, 3, 0]
+    # It is of that alarm alone: the next has nothing to do with one that is dead.
+    assert [site.step(NAN, 11, 1, 1), site.step(NAN, 1, 1, 1)] == [3, 3]
+    assert [site.step(NAN, 1, 1, 1) for _ in range(6)][-1] == 0
+
+
 def test_rain_that_was_not_heard_is_no_want_of_rain() -> None:
     dry = Condition("rain_curve", 0, 0.2, 0.4, below=True, channels=(), at_least=1,
                     neighbours=False)  # fmt: skip
