@@ -133,6 +133,11 @@ class Decider:
             share = self._share[channel]
             self.movement.undo(channel, [(at_ms, share * by) for at_ms, by in readings])
 
+    def doubt(self, channel: str, time_ms: int) -> None:
+        """Take that a channel jumped, and that no neighbour could confirm it."""
+        if self.movement is not None and channel in self.moving:
+            self.movement.doubts.begin(self.moving.index(channel), time_ms)
+
     def standing(self) -> tuple[Tripped, ...]:
         """Give the rules that stand, with what they see."""
         return self.engine.standing()

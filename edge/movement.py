@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.movement_doubt import Doubts
 from edge.movement_failure import FailureTime
 from edge.movement_gathered import Gathered
 from edge.movement_moved import Moved
@@ -76,6 +77,7 @@ class Movement:
             max(LEARN_D, 3.0 * base_ms / DAY_MS),
         )
         self.onset = Onset(n)
+        self.doubts = Doubts(n, self._look_ms, base_ms)
         self.failure = FailureTime(n, plan.alpha, self._step_d)
         self._moved = tuple(Moved(n, window) for window in plan.moved_windows_ms)
         self._recent = Recent(n)
@@ -102,13 +104,9 @@ class Movement:
 
     def reset(self) -> None:
         """Forget the past."""
-        self.velocities.reset()
-        self.usual.reset()
-        self.onset.reset()
-        self.failure.reset()
-        self._recent.reset()
-        for moved in self._moved:
-            moved.reset()
+        learned: tuple[Any, ...] = self.velocities, self.usual, self.onset, self.doubts
+        for part in (*learned, self.failure, self._recent, *self._moved):
+            part.reset()
         for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
             array.fill(np.nan)
         self._gathered.reset()
@@ -159,7 +157,8 @@ class Movement:
         # What is seen with a stand-in, after a gap, may be the end: it is not taken for usual.
         sure_of = found.whole | (self.usual.watched_d < self._new_d)
         calm = self.onset.calm & (sure_of | (v_eq != v_eq))
-        self.usual.learn(now_ms, dt_d, self._which.steady(slope), fast, calm, sure_of)
+        steady, doubted = self._which.steady(slope), self.doubts.doubted
+        self.usual.learn(now_ms, dt_d, steady, fast, calm, sure_of, doubted)
         gain, doubt = found.gain, GATE * found.noise
         if not found.whole.all():  # a short window may show no more than a day's swing of heat
             gain = np.where(found.whole | (found.speed > self.usual.high()), gain, np.nan)
@@ -171,6 +170,7 @@ class Movement:
         over = self.onset.look(dt_d, gain, doubt, found.speed, fast, v_eq)
         if over.any():
             self.usual.stopped(now_ms, over & found.whole, self.onset.fastest)
+        self.doubts.settle(now_ms, self.usual, self.onset)
         stirs = ~self.onset.calm
         changed = stirs != self.failure.runs
         if changed.any():  # the line begins with the stir, not hours later when that is believed
@@ -248,6 +248,7 @@ class Movement:
         for moved in self._moved:
             moved.take_back(i, by, since_ms)
         self.usual.forgive(i, since_ms - self._look_ms)
+        self.usual.begin_anew(i)
         self.onset.forgive(i)
         self.failure.end(self._places == i)
 
@@ -274,6 +275,7 @@ class Movement:
             "failure": self.failure.snapshot(),
             "moved": [moved.snapshot() for moved in self._moved],
             "recent": self._recent.snapshot(),
+            "doubts": self.doubts.snapshot(),
             "looked_ms": self._looked_ms,
             **self._gathered.snapshot(),
             **{name: listed(getattr(self, name)) for name in _KEPT},
@@ -286,6 +288,7 @@ class Movement:
         for moved, saved in zip(self._moved, state["moved"], strict=True):
             moved.restore(saved)
         self._recent.restore(state.get("recent", NOTHING))
+        self.doubts.restore(state.get("doubts", []))
         self._gathered.restore(state)
         self._looked_ms = state["looked_ms"]
         for name in _KEPT:

@@ -61,11 +61,13 @@ class Usual:
         self._beaten.clear()
 
     def learn(
-        self, now_ms: float, dt_d: float, steady: Floats, fast: Floats, calm: Bools, sure: Bools
-    ) -> None:
+        self, now_ms: float, dt_d: float, steady: Floats, fast: Floats, calm: Bools, sure: Bools,
+        doubted: Bools,
+    ) -> None:  # fmt: skip
         """Take one step: speed over a long window and over a short one; only where it is calm.
 
-        ``sure`` bool[n]: sure enough for the record.
+        ``sure`` bool[n]: sure enough for the record; ``doubted`` bool[n]: only good for that, since
+        it may be taken out of it again.
         """
         known = calm & (steady > 0.0) & (fast > 0.0)
         log, log_fast = np.log(np.where(known, steady, 1.0)), np.log(np.where(known, fast, 1.0))
@@ -73,7 +75,8 @@ class Usual:
         if first.any():
             self.log_eq[first], self.log_high[first] = log[first], log_fast[first]
         else:
-            self._follow(dt_d, log, log_fast, known)
+            unsure = doubted & (self.watched_d >= self._least_d)  # before that it must learn
+            self._follow(dt_d, log, log_fast, known & ~unsure)
         self._beat(now_ms, np.where(known & sure, fast, 0.0))
         learned = np.exp(np.fmax(self.log_eq, self.log_high - np.log(HIGH_OVER_EQ)))
         learned[self.watched_d < self._least_d] = np.nan
@@ -110,7 +113,10 @@ class Usual:
         self._beaten = [each for each in self._beaten if each not in mine]
         for _, _, before in mine:
             self.record[channel] = min(self.record[channel], before)
-        if self.watched_d[channel] < self._least_d:  # of little else: what is usual begins anew
+
+    def begin_anew(self, channel: int) -> None:
+        """Forget what is usual of a channel, where it was learned of little else than an error."""
+        if self.watched_d[channel] < self._least_d:
             self.log_eq[channel] = self.log_high[channel] = np.nan
             self.watched_d[channel] = 0.0
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edge.flags import NOTHING, Flag, Flagged
 from edge.qc_trouble import SWING_SPAN, Trouble, restored
 from edge.qc_undone import Undone
-from edge.qc_witness import around, still
+from edge.qc_witness import around, unmoved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -274,7 +274,10 @@ class Jumps:
         trend = trouble.trend - coefficient * float(track.trend[warm])
         if trend * jump > 0 and abs(trend) > max(ON_ITS_WAY * sd, abs(jump) / AT_ONCE):
             return False
-        return still(self._channels, track, self.troubles, i, jump)
+        witnesses = unmoved(self._channels, track, self.troubles, i, jump)
+        if not witnesses:
+            self.undone.leave_in_doubt(i, trouble.held_ms)
+        return witnesses > 0
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""

@@ -1,4 +1,4 @@
-"""Readings that had passed and turn out a spike: told once to whoever has seen them."""
+"""Readings that had passed and turn out a spike, or are in doubt: told to whoever sees them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Undone:
     def __init__(self, channels: Sequence[QcChannel]) -> None:
         self._names = [channel.name for channel in channels]
         self.tell: Callable[[str, Sequence[tuple[int, float]]], None] = _nothing
+        self.doubt: Callable[[str, int], None] = _believed
+        """(channel, time_ms) of a jump that was believed, and that no neighbour could confirm."""
         self._told: dict[int, list[int]] = {}
 
     def reset(self) -> None:
@@ -33,6 +35,10 @@ class Undone:
             self._told[i] = [*told, *(at_ms for at_ms, _ in fresh)][-KEPT:]
             self.tell(self._names[i], fresh)
 
+    def leave_in_doubt(self, i: int, time_ms: int) -> None:
+        """Tell of a jump of a channel that may be real."""
+        self.doubt(self._names[i], time_ms)
+
     def snapshot(self) -> list[Any]:
         """Return the state as JSON-ready values."""
         return [[i, times] for i, times in self._told.items()]
@@ -43,4 +49,8 @@ class Undone:
 
 
 def _nothing(_: str, __: Sequence[tuple[int, float]]) -> None:
+    return None
+
+
+def _believed(_: str, __: int) -> None:
     return None

@@ -70,14 +70,14 @@ def _beyond(now: float, now_ms: float, expected: Expected) -> float:
     return max(0.0, went - max(by, 0.0), min(by, 0.0) - went)
 
 
-def still(
+def unmoved(
     channels: Sequence[QcChannel],
     track: Track,
     troubles: Mapping[int, Trouble],
     i: int,
     jump: float,
-) -> bool:
-    """Whether neighbours that would show the jump of a channel are there, and none does."""
+) -> int:
+    """Give how many neighbours would show the jump of a channel; -1 where any does."""
     witnesses, sd, held_ms = 0, float(track.sd[i]), troubles[i].held_ms
     for j, expected in troubles[i].around.items():
         other = troubles.get(j)
@@ -90,6 +90,6 @@ def still(
         stands_out = shown > STANDS_OUT * noise
         least = min(MOVED * noise, MOVED_SHARE * shown) if stands_out else MOVED * noise
         if _off(track, j, held_ms, expected) > least:
-            return False
-        witnesses += stands_out
-    return witnesses > 0
+            return -1
+        witnesses += bool(stands_out)
+    return witnesses

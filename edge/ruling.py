@@ -92,7 +92,7 @@ def watch_acceleration(jumps: Jumps, rules: Ruling | None) -> None:
     if rules is None or movement is None:
         jumps.moving = lambda _: False
         return
-    jumps.undone.tell = rules.decider.undo
+    jumps.undone.tell, jumps.undone.doubt = rules.decider.undo, rules.decider.doubt
     stage = next(s for s in movement.series() if s.kind == "stage")
     places = {name: i for i, name in enumerate(stage.channels)}
     jumps.moving = lambda name: name in places and stage.values[places[name]] >= 1
