@@ -138,6 +138,12 @@ class Decider:
         if self.movement is not None and channel in self.moving:
             self.movement.doubts.begin(self.moving.index(channel), time_ms)
 
+    def excuse(self, channels: Iterable[str]) -> None:
+        """Take that channels were worked on: what they did meanwhile is nothing that moved."""
+        for name in channels:
+            if self.movement is not None and name in self.moving:
+                self.movement.unseen.forget(self.moving.index(name))
+
     def standing(self) -> tuple[Tripped, ...]:
         """Give the rules that stand, with what they see."""
         return self.engine.standing()
@@ -165,7 +171,7 @@ class Decider:
 _MODEL_KINDS = ("forecast", "residual", "baseline", "detector")
 _SLOW_KINDS = frozenset({
     "velocity", "acceleration", "tangent_angle", "stage", "time_to_failure",
-    "time_to_failure_low", "time_to_failure_high", "rain_sum", "rain_curve",
+    "time_to_failure_low", "time_to_failure_high", "moved_unseen", "rain_sum", "rain_curve",
 })  # fmt: skip
 """Evidence that is renewed less often than every step, and tells when it is."""
 

@@ -43,6 +43,7 @@ class Producer(Protocol):
 KINDS: dict[str, str] = {
     "velocity": "speed over a window, a day; 0 where it does not stand out of the noise",
     "moved": "movement over a window",
+    "moved_unseen": "movement over a gap, over the most that is usual in so long; 0: no gap",
     "acceleration": "change of the speed, a day a day",
     "tangent_angle": "angle of speed over the slope's own steady speed, degrees",
     "stage": "0 steady, 1 initial, 2 middle, 3 imminent",

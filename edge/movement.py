@@ -27,6 +27,7 @@ from edge.movement_onset import Onset
 from edge.movement_plan import HOUR_MS, LEAST_STEPS
 from edge.movement_recent import NOTHING, Look, Recent
 from edge.movement_series import make_series
+from edge.movement_unseen import Unseen
 from edge.movement_usual import LEARN_D, Usual
 from edge.movement_velocity import DAY_MS, Velocities, listed, refill
 from edge.movement_windows import Windows
@@ -81,6 +82,7 @@ class Movement:
         self.failure = FailureTime(n, plan.alpha, self._step_d)
         self._moved = tuple(Moved(n, window) for window in plan.moved_windows_ms)
         self._recent = Recent(n)
+        self.unseen = Unseen(n, windows[0], base_ms)
         self._speed = np.full((len(windows), n), np.nan)
         self._acceleration, self._angle, self._stage = (np.full(n, np.nan) for _ in range(3))
         self._hours = np.full((3, n), np.nan)
@@ -94,7 +96,7 @@ class Movement:
             [moved.values for moved in self._moved],
             {
                 "acceleration": self._acceleration, "tangent_angle": self._angle,
-                "stage": self._stage, "hours": self._hours,
+                "stage": self._stage, "hours": self._hours, "moved_unseen": self.unseen.values,
             },
         )  # fmt: skip
 
@@ -105,7 +107,7 @@ class Movement:
     def reset(self) -> None:
         """Forget the past."""
         learned: tuple[Any, ...] = self.velocities, self.usual, self.onset, self.doubts
-        for part in (*learned, self.failure, self._recent, *self._moved):
+        for part in (*learned, self.failure, self.unseen, self._recent, *self._moved):
             part.reset()
         for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
             array.fill(np.nan)
@@ -138,6 +140,7 @@ class Movement:
         before = self.usual.record.copy(), self.onset.state()
         self._recent.keep(Look(bucket, now_ms, count, weight, *before))
         self._look(now_ms, dt_d)
+        self.unseen.push(now_ms, row, self.usual.record, self.usual.v_eq)
         if silent:  # what was seen before it says nothing of now
             for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
                 array.fill(np.nan)
@@ -249,22 +252,19 @@ class Movement:
             moved.take_back(i, by, since_ms)
         self.usual.forgive(i, since_ms - self._look_ms)
         self.usual.begin_anew(i)
+        self.unseen.forget(i)
         self.onset.forgive(i)
         self.failure.end(self._places == i)
 
     def learned(self) -> dict[str, dict[str, float]]:
         """Give what each channel is taken for: steady speed, usual high speed, noise, exponent."""
-        high = self.usual.high()
-        return {
-            channel.name: {
-                "v_eq_per_day": float(self.usual.v_eq[i]),
-                "v_high_per_day": float(high[i]),
-                "noise_sd": float(self.velocities.noise_sd[i]),
-                "watched_d": float(self.usual.watched_d[i]),
-                "alpha": float(self.failure.alpha[i]),
-            }
-            for i, channel in enumerate(self.plan.channels)
-        }
+        of = {
+            "v_eq_per_day": self.usual.v_eq, "v_high_per_day": self.usual.high(),
+            "noise_sd": self.velocities.noise_sd, "watched_d": self.usual.watched_d,
+            "alpha": self.failure.alpha,
+        }  # fmt: skip
+        names = enumerate(channel.name for channel in self.plan.channels)
+        return {name: {key: float(each[i]) for key, each in of.items()} for i, name in names}
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -276,6 +276,7 @@ class Movement:
             "moved": [moved.snapshot() for moved in self._moved],
             "recent": self._recent.snapshot(),
             "doubts": self.doubts.snapshot(),
+            "unseen": self.unseen.snapshot(),
             "looked_ms": self._looked_ms,
             **self._gathered.snapshot(),
             **{name: listed(getattr(self, name)) for name in _KEPT},
@@ -289,6 +290,7 @@ class Movement:
             moved.restore(saved)
         self._recent.restore(state.get("recent", NOTHING))
         self.doubts.restore(state.get("doubts", []))
+        self.unseen.restore(state.get("unseen", {}))
         self._gathered.restore(state)
         self._looked_ms = state["looked_ms"]
         for name in _KEPT:

@@ -29,7 +29,7 @@ def make_series(
         base_ms: window of the acceleration.
         speed: [windows, channels].
         moved: [channels] of each window of the plan.
-        judged: acceleration, tangent_angle and stage [channels]; hours [3, channels].
+        judged: acceleration, tangent_angle, stage and moved_unseen [channels]; hours [3, channels].
 
     """
     names = tuple(c.name for c in plan.channels)
@@ -57,4 +57,5 @@ def make_series(
         one("time_to_failure", hours[0], "h"),
         one("time_to_failure_low", hours[1], "h"),
         one("time_to_failure_high", hours[2], "h"),
+        one("moved_unseen", judged["moved_unseen"], "1"),
     )

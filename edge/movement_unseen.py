@@ -1,0 +1,117 @@
+"""What moved while nothing was heard: readings after a gap, against those before it.
+
+After a gap no window knows a speed for hours, and a slope that has moved and rests again would
+never show. What it has moved is told against the most that it usually does in so long: its record
+speed all that time, or three times what its readings usually stray from their daily mean (their
+daily swing, and noise). 0 where there was no gap. O(1) a look.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.movement_velocity import DAY_MS, listed, refill
+
+if TYPE_CHECKING:
+    from edge.evidence import Bools, Floats
+
+MEAN_D, STRAY_D = 1.0, 5.0
+"""Memory of the mean of a day, and of how far readings usually lie from it."""
+STRAYS = 3.0
+MOST_STRAY = 5.0
+"""What strays further counts no more than so many times the usual: jumps are not usual."""
+LOOKS = 3
+"""The median of so many looks is where a channel was before."""
+
+
+class Unseen:
+    """Of ``n`` channels. A gap is ``least_ms`` or more; what moved in it stands for ``hold_ms``."""
+
+    def __init__(self, n: int, least_ms: int, hold_ms: int) -> None:
+        self._least_ms, self._hold_ms = least_ms, hold_ms
+        self.values = np.full(n, np.nan)
+        """In times of the usual; NaN: not known, as where nothing usual is known yet."""
+        self._latest = np.full((LOOKS, n), np.nan)
+        self._last_ms, self._from_ms, self._told_ms = (np.full(n, np.nan) for _ in range(3))
+        self._before, self._first = np.full(n, np.nan), np.full(n, np.nan)
+        """Where a channel was before its gap, and where the first look after it saw it."""
+        self._mean, self._stray = np.full(n, np.nan), np.full(n, np.nan)
+        self._told = np.zeros(n)
+        self._record = np.full(n, np.nan)
+        """As it was before the gap: what the windows make of the jump is not usual."""
+
+    def reset(self) -> None:
+        """Forget all."""
+        for name in _KEPT:
+            getattr(self, name).fill(np.nan)
+        self._told.fill(0.0)
+
+    def forget(self, channel: int) -> None:
+        """Take that a channel was worked on, or read wrong: what it was before tells nothing."""
+        for array in (self._last_ms, self._from_ms, self._told_ms, self._before, self._first):
+            array[channel] = np.nan
+        self._latest[:, channel] = self._mean[channel] = np.nan
+        self._told[channel] = 0.0
+
+    def push(self, now_ms: float, row: Floats, record: Floats, v_eq: Floats) -> None:
+        """Take one look (NaN missing); ``v_eq`` NaN: nothing usual is known yet, nor a record."""
+        here, known = row == row, v_eq == v_eq
+        gap = here & (now_ms - self._last_ms >= self._least_ms)
+        if gap.any():
+            again = self._before == self._before  # a second gap before the first was judged
+            fresh = gap & ~again
+            self._before[fresh] = np.nanmedian(self._latest[:, fresh], axis=0)
+            self._from_ms[fresh] = self._last_ms[fresh]
+            self._first[gap] = row[gap]
+            self._mean[gap] = row[gap]
+        judge = here & ~gap & (self._before == self._before)
+        if judge.any():
+            self._judge(now_ms, judge, row)
+        np.copyto(self._record, record, where=here & (self._before != self._before))
+        self._learn(now_ms, row, here, np.where(known, MOST_STRAY * self._stray, np.inf))
+        stands = now_ms - self._told_ms < self._hold_ms
+        self.values[:] = np.where(stands, self._told, 0.0)
+        self.values[~(known & here)] = np.nan
+
+    def _judge(self, now_ms: float, which: Bools, row: Floats) -> None:
+        """Judge what two looks after a gap both show."""
+        one, two = self._first - self._before, row - self._before
+        moved = np.where(one * two > 0.0, np.fmin(np.abs(one), np.abs(two)), 0.0)
+        usual = np.fmax(self._record * (now_ms - self._from_ms) / DAY_MS, STRAYS * self._stray)
+        self._told[which] = (moved / np.fmax(usual, 1e-12))[which]
+        self._told_ms[which] = now_ms
+        self._before[which] = self._first[which] = self._from_ms[which] = np.nan
+
+    def _learn(self, now_ms: float, row: Floats, here: Bools, most: Floats) -> None:
+        first = here & (self._mean != self._mean)
+        self._mean[first] = row[first]
+        dt_d = np.where(here, now_ms - self._last_ms, np.nan) / DAY_MS
+        dt_d = np.fmin(np.where(dt_d >= 0.0, dt_d, 0.0), self._least_ms / DAY_MS)
+        off = np.abs(row - self._mean)
+        fresh = here & (self._stray != self._stray) & (dt_d > 0.0)
+        self._stray[fresh] = off[fresh]
+        step = np.minimum(off, most) - self._stray
+        self._stray += np.where(here & ~fresh, step * (1.0 - np.exp(-dt_d / STRAY_D)), 0.0)
+        shift = (row - self._mean) * (1.0 - np.exp(-dt_d / MEAN_D))
+        self._mean += np.where(here, shift, 0.0)
+        self._latest[:-1, here] = self._latest[1:, here]
+        self._latest[-1, here] = row[here]
+        self._last_ms[here] = now_ms
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values."""
+        return {name: listed(getattr(self, name)) for name in _KEPT}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a snapshot of the same channels; {}: of a program that kept none."""
+        self.reset()
+        for name in _KEPT if state else ():
+            refill(getattr(self, name), state[name])
+
+
+_KEPT = (
+    "values", "_latest", "_last_ms", "_from_ms", "_told_ms", "_before", "_first", "_mean",
+    "_stray", "_told", "_record",
+)  # fmt: skip
