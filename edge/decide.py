@@ -133,10 +133,14 @@ class Decider:
             share = self._share[channel]
             self.movement.undo(channel, [(at_ms, share * by) for at_ms, by in readings])
 
-    def doubt(self, channel: str, time_ms: int) -> None:
-        """Take that a channel jumped, and that no neighbour could confirm it."""
+    def doubt(self, channel: str, time_ms: int, by: float) -> None:
+        """Take that a channel jumped, and that nobody could confirm it; by 0.0: it did not."""
         if self.movement is not None and channel in self.moving:
-            self.movement.doubts.begin(self.moving.index(channel), time_ms)
+            place, doubts = self.moving.index(channel), self.movement.doubts
+            if by:
+                doubts.begin(place, time_ms, by)
+            else:
+                doubts.cancel(place, time_ms)
 
     def excuse(self, channels: Iterable[str]) -> None:
         """Take that channels were worked on: what they did meanwhile is nothing that moved."""

@@ -70,16 +70,16 @@ class Movement:
         self._span_d = 0.5 * (windows[self._long] - base_ms) / DAY_MS
         self._look_ms = max(step_ms, min(windows) // LOOKS)
         self._step_d = self._look_ms / DAY_MS
-        noise = [c.noise_sd for c in plan.channels]
-        self.velocities = Velocities(noise, windows, self._look_ms)
+        self.velocities = Velocities([c.noise_sd for c in plan.channels], windows, self._look_ms)
         self.usual = Usual(
             np.array([c.v_eq_per_day for c in plan.channels]),
             np.array([c.v_max_seen_per_day for c in plan.channels]),
             max(LEARN_D, 3.0 * base_ms / DAY_MS),
         )
         self.onset = Onset(n)
-        self.doubts = Doubts(n, self._look_ms, base_ms)
         self.failure = FailureTime(n, plan.alpha, self._step_d)
+        parts = self.velocities, self.usual, self.onset, self.failure
+        self.doubts = Doubts(*parts, base_ms, self._look_ms)
         self._moved = tuple(Moved(n, window) for window in plan.moved_windows_ms)
         self._recent = Recent(n)
         self.unseen = Unseen(n, windows[0], base_ms)
@@ -106,8 +106,8 @@ class Movement:
 
     def reset(self) -> None:
         """Forget the past."""
-        learned: tuple[Any, ...] = self.velocities, self.usual, self.onset, self.doubts
-        for part in (*learned, self.failure, self.unseen, self._recent, *self._moved):
+        parts: tuple[Any, ...] = self.velocities, self.usual, self.onset, self.failure
+        for part in (*parts, self.doubts, self.unseen, self._recent, *self._moved):
             part.reset()
         for array in (self._speed, self._acceleration, self._angle, self._stage, self._hours):
             array.fill(np.nan)
@@ -135,7 +135,7 @@ class Movement:
         silent = bool((count != count).all())
         dt_d = 0.0 if self._looked_ms is None else max(0.0, now_ms - self._looked_ms) / DAY_MS
         self._looked_ms = now_ms
-        weight = self.velocities.push(dt_d, row, self.onset.calm)
+        weight = self.doubts.push(now_ms, dt_d, row, self._gathered.last_ms)
         bucket = self._gathered.last_ms // self._look_ms
         before = self.usual.record.copy(), self.onset.state()
         self._recent.keep(Look(bucket, now_ms, count, weight, *before))
@@ -173,7 +173,6 @@ class Movement:
         over = self.onset.look(dt_d, gain, doubt, found.speed, fast, v_eq)
         if over.any():
             self.usual.stopped(now_ms, over & found.whole, self.onset.fastest)
-        self.doubts.settle(now_ms, self.usual, self.onset)
         stirs = ~self.onset.calm
         changed = stirs != self.failure.runs
         if changed.any():  # the line begins with the stir, not hours later when that is believed
@@ -253,6 +252,7 @@ class Movement:
         self.usual.forgive(i, since_ms - self._look_ms)
         self.usual.begin_anew(i)
         self.unseen.forget(i)
+        self.doubts.cancel(i)
         self.onset.forgive(i)
         self.failure.end(self._places == i)
 
@@ -289,7 +289,7 @@ class Movement:
         for moved, saved in zip(self._moved, state["moved"], strict=True):
             moved.restore(saved)
         self._recent.restore(state.get("recent", NOTHING))
-        self.doubts.restore(state.get("doubts", []))
+        self.doubts.restore(state.get("doubts", []), len(self._windows))
         self.unseen.restore(state.get("unseen", {}))
         self._gathered.restore(state)
         self._looked_ms = state["looked_ms"]

@@ -1,71 +1,138 @@
 """A jump that no neighbour could confirm: real, or a knock on the instrument.
 
-It counts at once, for it may be real. But how fast the slope then seemed must not be what is usual
-of it from then on, or one knock would keep the sensor from telling of an end for good. So what a
-doubtful jump did to the record is taken back once no window shows it any more.
+It counts at once, for it may be real. But it must not be what is usual of the slope from then on,
+nor lie in the long windows for a week, against which nothing accelerates: one knock would keep a
+sensor from telling of an end. A base window later it has been told, and is taken out again: of the
+lines, of the record, of the onset. What really moves goes on.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.movement_velocity import aged, listed
+
 if TYPE_CHECKING:
-    from edge.evidence import Bools
+    from edge.evidence import Bools, Floats
+    from edge.movement_failure import FailureTime
     from edge.movement_onset import Onset
     from edge.movement_usual import Usual
+    from edge.movement_velocity import Velocities
 
-FADED, GONE = 2.0, 3.0
-"""Base windows after which a jump hardly shows, and after which it is forgotten."""
+MOST = 8
+"""Jumps of one channel under doubt; of more the first are as good as movement."""
+
+
+@dataclass(slots=True)
+class Doubt:
+    """One jump; the lines are [5, windows] as of now, None until it is seen."""
+
+    channel: int
+    at_ms: float
+    """Of the first reading that passed."""
+    by: float
+    before: Floats | None = None
+    """The line without the look that shows it first, and all after it."""
+    with_it: Floats | None = None
+    """The line with that look, and none after it."""
+
+    def out_of(self, line: Floats) -> Floats:
+        """Give a line without the jump: what came after it is lowered, the look of it left out."""
+        assert self.before is not None
+        assert self.with_it is not None
+        after = line - self.with_it
+        after[3:] -= self.by * after[:2]
+        return np.asarray(self.before + after)
 
 
 class Doubts:
-    """Of ``n`` channels; ``look_ms`` between two looks, ``base_ms`` the base window."""
+    """Of the channels whose lines, usual speeds, onsets and ends these are."""
 
-    def __init__(self, n: int, look_ms: int, base_ms: int) -> None:
-        self._look_ms, self._base_ms = look_ms, base_ms
+    def __init__(
+        self, velocities: Velocities, usual: Usual, onset: Onset, failure: FailureTime,
+        base_ms: int, look_ms: int,
+    ) -> None:  # fmt: skip
+        """Take what jumps are taken out of, the base window and the time between two looks."""
+        n, self._base_ms, self._look_ms = len(usual.v_eq), base_ms, look_ms
+        self._velocities, self._usual = velocities, usual
+        self._onset, self._failure = onset, failure
         self.doubted: Bools = np.zeros(n, dtype=bool)
-        """Where a jump may still show."""
-        self._since: dict[int, tuple[float, float]] = {}
-        """(time_ms of the first jump, of the last one) by channel."""
+        """Where a jump still shows."""
+        self._doubts: list[Doubt] = []
 
     def reset(self) -> None:
         """Forget all."""
-        self._since.clear()
+        self._keep([])
+
+    def _keep(self, doubts: list[Doubt]) -> None:
+        self._doubts = doubts
         self.doubted.fill(False)
+        self.doubted[[each.channel for each in doubts]] = True
 
-    def begin(self, channel: int, time_ms: float) -> None:
+    def begin(self, channel: int, at_ms: float, by: float) -> None:
         """Take that a channel jumped, and that nobody could confirm it."""
-        first, last = self._since.get(channel, (time_ms, time_ms))
-        if last - first > GONE * self._base_ms:  # it jumps on and on: then that is usual
-            first = time_ms
-        self._since[channel] = first, max(last, time_ms)
-        self.doubted[channel] = True
+        mine = [each for each in self._doubts if each.channel == channel]
+        first = mine[0] if len(mine) >= MOST else None
+        self._keep([*(x for x in self._doubts if x is not first), Doubt(channel, at_ms, by)])
 
-    def settle(self, now_ms: float, usual: Usual, onset: Onset) -> None:
-        """Take back what jumps did that no longer show."""
-        for i, (first_ms, last_ms) in list(self._since.items()):
-            ago = (now_ms - last_ms) / self._base_ms
-            if ago < FADED:
-                continue
-            usual.forgive(i, first_ms - self._look_ms)
-            onset.forgive(i)
-            if ago >= GONE:
-                del self._since[i]
-                self.doubted[i] = False
+    def cancel(self, channel: int, at_ms: float | None = None) -> None:
+        """Take that a jump was none after all, or (None) all of a channel are taken out already."""
+        self._keep([
+            x for x in self._doubts if x.channel != channel or at_ms not in (None, x.at_ms)
+        ])  # fmt: skip
+
+    def push(self, now_ms: float, dt_d: float, row: Floats, last_ms: float) -> Floats:
+        """Let the lines take a look, whose last step is that of ``last_ms``; see `Velocities.push`.
+
+        Jumps that a base window has shown by then are taken out.
+        """
+        self._keep([x for x in self._doubts if x.at_ms <= last_ms + self._base_ms])  # a bad clock
+        lines, shown = self._velocities, []
+        for each in self._doubts:
+            if each.before is not None and each.with_it is not None:
+                each.before = aged(each.before, dt_d, lines.windows_d)
+                each.with_it = aged(each.with_it, dt_d, lines.windows_d)
+            elif each.at_ms <= last_ms:
+                each.before = aged(lines.line(each.channel), dt_d, lines.windows_d)
+                shown.append(each)
+        weight = lines.push(dt_d, row, self._onset.calm)
+        for each in shown:
+            each.with_it = lines.line(each.channel)
+        for each in list(self._doubts):
+            if each.with_it is not None and now_ms - each.at_ms >= self._base_ms:
+                self._take_out(each)
+        return weight
+
+    def _take_out(self, jump: Doubt) -> None:
+        i, lines = jump.channel, self._velocities
+        self._keep([each for each in self._doubts if each is not jump])
+        lines.replace(i, jump.out_of(lines.line(i)), jump.by)
+        for each in self._doubts:
+            if each.channel == i and each.before is not None and each.with_it is not None:
+                each.before, each.with_it = jump.out_of(each.before), jump.out_of(each.with_it)
+        self._usual.forgive(i, jump.at_ms - 2 * self._look_ms)
+        self._onset.forgive(i)
+        self._failure.end(np.arange(len(self.doubted)) == i)
 
     def snapshot(self) -> list[Any]:
         """Return the state as JSON-ready values."""
-        return [[i, first, last] for i, (first, last) in self._since.items()]
+        return [
+            [x.channel, x.at_ms, x.by, *(None if a is None else listed(a)
+                                         for a in (x.before, x.with_it))]
+            for x in self._doubts
+        ]  # fmt: skip
 
-    def restore(self, state: list[Any]) -> None:
-        """Continue from a snapshot of the same channels."""
-        since = {int(i): (float(first), float(last)) for i, first, last in state}
-        if not all(0 <= i < len(self.doubted) and math.isfinite(a + b)
-                   for i, (a, b) in since.items()):  # fmt: skip
-            raise ValueError("doubts of other channels")
-        self.reset()
-        self._since = since
-        self.doubted[list(since)] = True
+    def restore(self, state: list[Any], windows: int) -> None:
+        """Continue from a snapshot of the same channels and windows."""
+        made = []
+        for i, at_ms, by, *lines in state:
+            before, with_it = (
+                None if a is None else np.array(a, dtype=float).reshape(5, windows) for a in lines
+            )
+            if not 0 <= i < len(self.doubted) or (before is None) != (with_it is None):
+                raise ValueError("doubts of other channels")
+            made.append(Doubt(int(i), float(at_ms), float(by), before, with_it))
+        self._keep(made)

@@ -182,6 +182,15 @@ class Velocities:
         self._sums[3, :, channel] -= faded
         self._sums[4, :, channel] += ago_d * faded
 
+    def line(self, channel: int) -> Floats:
+        """Give the sums of the lines of a channel, [5, windows]: for `aged` and `replace`."""
+        return self._sums[:, :, channel].copy()
+
+    def replace(self, channel: int, line: Floats, by: float) -> None:
+        """Put other sums in the place of those of a channel, which reads ``by`` more from now."""
+        self._sums[:, :, channel] = line
+        self._zero[channel] += by
+
     def restart(self, channel: int) -> None:
         """Begin the lines of a channel anew; what is known of its noise is kept."""
         self._zero[channel] = np.nan
@@ -202,6 +211,13 @@ class Velocities:
 
 
 _KEPT = ("slope", "sd", "_sums", "_zero", "_age_d", "_silent_d", "_noise", "_run")
+
+
+def aged(line: Floats, dt_d: float, windows_d: Floats) -> Floats:
+    """Give the sums of a line, [5, windows], so many days later."""
+    s0, s1, s2, x0, x1 = line
+    later = (s0, s1 - dt_d * s0, s2 - 2.0 * dt_d * s1 + dt_d * dt_d * s0, x0, x1 - dt_d * x0)
+    return np.asarray(np.array(later) * np.exp(-4.0 * dt_d / windows_d))
 
 
 def listed(array: Floats) -> list[Any]:

@@ -55,9 +55,9 @@ class Jumps:
     ) -> None:
         self._channels, self._track = channels, track
         self._tell, self._step, self._keep = tell, step, keep
-        self.moving: Callable[[str], bool] = _never
+        self.moving: Callable[[str], bool] = lambda _: False
         """Whether the movement of a channel is known to accelerate."""
-        self.answer: Callable[[int], tuple[int, float]] = _cold
+        self.answer: Callable[[int], tuple[int, float]] = lambda i: (i, 0.0)
         """Place of the temperature of a channel, and its coefficient, 0.0 unknown."""
         self.undone = Undone(channels)
         self.troubles: dict[int, Trouble] = {}
@@ -185,9 +185,17 @@ class Jumps:
         """Whether a channel that is known to accelerate jumps on: its last reading may not wait."""
         if not (float(self._track.trend[i]) * jump > 0 and self.moving(self._channels[i].name)):
             return False
-        trouble.running, trouble.off, trouble.passed = 1 if jump > 0 else -1, [], []
-        self.believed[i] = time_ms, jump
+        trouble.around, trouble.held_ms = around(self._channels, self._track, i), time_ms
+        self._believe(trouble, i, jump, time_ms)
+        trouble.off, trouble.passed = [], []
         return True
+
+    def _believe(self, trouble: Trouble, i: int, jump: float, time_ms: int) -> None:
+        """Let a jump pass as movement, in doubt where no neighbour shows it."""
+        trouble.running = 1 if jump > 0 else -1
+        self.believed[i] = time_ms, jump
+        if unmoved(self._channels, self._track, self.troubles, i, jump) >= 0:
+            self.undone.leave_in_doubt(i, time_ms, jump)
 
     def _on_its_way(
         self, trouble: Trouble, i: int, value: float, time_ms: int, near: float
@@ -226,8 +234,7 @@ class Jumps:
             trouble.running = 0
             self._step(i, jump)
             return NOTHING
-        trouble.running = 1 if jump > 0 else -1
-        self.believed[i] = time_ms, jump  # what was held never passed
+        self._believe(trouble, i, jump, time_ms)  # what was held never passed
         return NOTHING
 
     def _reverted(self, trouble: Trouble, i: int) -> Flag:
@@ -240,6 +247,7 @@ class Jumps:
         else:
             self.undone.take_out(i, trouble.passed)
         if i in self.believed and self.believed[i][0] in trouble.off:
+            self.undone.leave_in_doubt(i, self.believed[i][0], 0.0)
             del self.believed[i]  # or an order would take it out once more
         trouble.off, trouble.off_by, trouble.held, trouble.running = [], 0.0, _NAN, 0
         trouble.passed = []
@@ -274,10 +282,7 @@ class Jumps:
         trend = trouble.trend - coefficient * float(track.trend[warm])
         if trend * jump > 0 and abs(trend) > max(ON_ITS_WAY * sd, abs(jump) / AT_ONCE):
             return False
-        witnesses = unmoved(self._channels, track, self.troubles, i, jump)
-        if not witnesses:
-            self.undone.leave_in_doubt(i, trouble.held_ms)
-        return witnesses > 0
+        return unmoved(self._channels, track, self.troubles, i, jump) > 0
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -290,11 +295,3 @@ class Jumps:
         self.troubles = {int(i): restored(kept) for i, kept in state["troubles"].items()}
         self.believed = {int(i): (int(at), float(by)) for i, at, by in state["believed"]}
         self.undone.restore(state.get("out", []))
-
-
-def _never(_: str) -> bool:
-    return False
-
-
-def _cold(i: int) -> tuple[int, float]:
-    return i, 0.0

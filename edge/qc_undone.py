@@ -19,8 +19,9 @@ class Undone:
     def __init__(self, channels: Sequence[QcChannel]) -> None:
         self._names = [channel.name for channel in channels]
         self.tell: Callable[[str, Sequence[tuple[int, float]]], None] = _nothing
-        self.doubt: Callable[[str, int], None] = _believed
-        """(channel, time_ms) of a jump that was believed, and that no neighbour could confirm."""
+        self.doubt: Callable[[str, int, float], None] = _believed
+        """(channel, since when, how much) of a jump that was believed, and nobody could confirm;
+        0.0: the one of that time was none, and has been taken out already."""
         self._told: dict[int, list[int]] = {}
 
     def reset(self) -> None:
@@ -35,9 +36,9 @@ class Undone:
             self._told[i] = [*told, *(at_ms for at_ms, _ in fresh)][-KEPT:]
             self.tell(self._names[i], fresh)
 
-    def leave_in_doubt(self, i: int, time_ms: int) -> None:
-        """Tell of a jump of a channel that may be real."""
-        self.doubt(self._names[i], time_ms)
+    def leave_in_doubt(self, i: int, time_ms: int, by: float) -> None:
+        """Tell of a jump of a channel that may be real; 0.0: that it was none."""
+        self.doubt(self._names[i], time_ms, by)
 
     def snapshot(self) -> list[Any]:
         """Return the state as JSON-ready values."""
@@ -52,5 +53,5 @@ def _nothing(_: str, __: Sequence[tuple[int, float]]) -> None:
     return None
 
 
-def _believed(_: str, __: int) -> None:
+def _believed(_: str, __: int, ___: float) -> None:
     return None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from test_edge_qc_station import HOUR_MS, START_MS, pipeline
 
+from edge.movement import Movement
 from edge.pipeline import Pipeline
 from firmware_bridge.reading import Reading
 
@@ -36,13 +37,17 @@ def feed(to: Pipeline, values: np.ndarray, first: int = 0) -> dict[int, int]:
     return found
 
 
-def learned(to: Pipeline) -> tuple[float, float, float]:
-    """Give steady speed, high speed and record, units a day."""
+def movement_of(to: Pipeline) -> Movement:
     rules = to.stations["slope"].rules
     assert rules is not None
     movement = rules.decider.movement
     assert movement is not None
-    usual = movement.usual
+    return movement
+
+
+def learned(to: Pipeline) -> tuple[float, float, float]:
+    """Give steady speed, high speed and record, units a day."""
+    usual = movement_of(to).usual
     return float(usual.v_eq[0]), float(usual.high()[0]), float(usual.record[0])
 
 
@@ -60,10 +65,10 @@ def test_an_end_is_seen_also_after_a_knock(tmp_path: Path, by: float, restart: b
         kept = json.loads(json.dumps(to.snapshot(), allow_nan=False))
         to = pipeline(tmp_path, ["a"], ["node"])
         assert to.restore(kept, START_MS + (KNOCK_H + 19) * HOUR_MS) == []
-    calm |= feed(to, values[KNOCK_H + 20 : KNOCK_H + 100], KNOCK_H + 20)
+    calm |= feed(to, values[KNOCK_H + 20 : KNOCK_H + 40], KNOCK_H + 20)
     assert max(calm.values(), default=0) <= 3  # a lonely sensor is believed, but not that far
     assert learned(to) == pytest.approx(usual, rel=0.3)
-    found = feed(to, values[KNOCK_H + 100 :], KNOCK_H + 100)
+    found = feed(to, values[KNOCK_H + 40 :], KNOCK_H + 40)
     fours = [hour for hour, level in found.items() if level == 4]
     assert fours
     assert FAILURE_H - 48 < fours[0] < FAILURE_H - 6
@@ -85,3 +90,24 @@ def test_what_goes_on_after_a_jump_is_usual(tmp_path: Path) -> None:
     to = pipeline(tmp_path, ["a"], ["node"])
     feed(to, values)
     assert 1.2 < learned(to)[2] < 4.0
+
+
+def test_a_knock_on_one_that_accelerates_while_nobody_can_speak_for_it(tmp_path: Path) -> None:
+    values, to = lonely(), pipeline(tmp_path, ["a"], ["node"])
+    start_h = FAILURE_H - FAILING_D * 24
+    feed(to, values[:start_h])
+    stage = next(s for s in movement_of(to).series() if s.kind == "stage")
+    knock_h = start_h
+    while stage.values[0] < 1:  # from then on nothing is put down to the instrument
+        feed(to, values[knock_h : knock_h + 1], knock_h)
+        knock_h += 1
+    assert knock_h < FAILURE_H - 60
+    record = learned(to)[2]
+    values[knock_h:] += 1000.0
+    feed(to, values[knock_h : knock_h + 30], knock_h)
+    assert learned(to)[2] < 10.0 * record
+    feed(to, values[knock_h + 30 :], knock_h + 30)
+    rules = to.stations["slope"].rules
+    assert rules is not None
+    holding = {each.level for each in rules.decider.standing() if each.holds}
+    assert max(holding) == 4  # by what it does now, not by the knock
