@@ -38,9 +38,11 @@ def raised(
             to = pipeline(restart, list(names), ["node"] * len(names))
             assert to.restore(kept, at_ms - HOUR_MS) == []
         values = tuple(table[hour].tolist())
-        for change in to.receive(Reading("node", at_ms, hour, names, values, at_ms)).changes:
-            if change.kind == "level" and change.level > change.previous_level:
-                found.append((hour - GAP_FROM - gap_h, change.level, change.reason))
+        found += [
+            (hour - GAP_FROM - gap_h, change.level, change.reason)
+            for change in to.receive(Reading("node", at_ms, hour, names, values, at_ms)).changes
+            if change.kind == "level" and change.level > change.previous_level
+        ]
     return found
 
 

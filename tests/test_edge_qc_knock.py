@@ -1,4 +1,4 @@
-"""A knock on a sensor that no neighbour can speak for: believed, but not what is usual from then."""
+"""A knock on a sensor that no neighbour can speak for: believed, but not usual from then on."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_sensor_that_jumps_again_and_again_does_so_usually(tmp_path: Path) -> 
 def test_what_goes_on_after_a_jump_is_usual(tmp_path: Path) -> None:
     values = lonely()[: FAILURE_H - FAILING_D * 24]
     hours = np.arange(len(values) - KNOCK_H)
-    values[KNOCK_H:] += 3.0 + 1.5 / 24.0 * hours  # it slipped, and has crept ten times as fast since
+    values[KNOCK_H:] += 3.0 + 1.5 / 24.0 * hours  # it slipped, and creeps ten times as fast since
     to = pipeline(tmp_path, ["a"], ["node"])
     feed(to, values)
     assert 1.2 < learned(to)[2] < 4.0
