@@ -148,12 +148,15 @@ def _ports(p: Patient) -> Iterator[Diagnosis]:
 
 
 def _values(p: Patient) -> Iterator[Diagnosis]:
+    from edge.doctor_late import late
     from edge.doctor_ports import silence
     from edge.doctor_values import values
 
     if p.process is not None:
         yield from silence(p.config, p.saved)
-    yield from values(p.config, {s.name: p.saved.station(s.name) for s in p.config.stations})
+    states = {s.name: p.saved.station(s.name) for s in p.config.stations}
+    yield from values(p.config, states)
+    yield from late(p.config, states)
 
 
 def _runtime(p: Patient) -> Iterator[Diagnosis]:

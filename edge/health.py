@@ -109,9 +109,15 @@ def station_values(station: Station) -> dict[str, Any]:
         "channels": channel_values(station),
         "rules": rules_values(station),
         "movement": movement_values(station),
-        "late_values": 0 if watch is None else watch.grid.late,
+        "late_values": late_values(station),
         "saturated_features": 0 if watch is None else watch.features.saturated,
     }
+
+
+def late_values(station: Station) -> int:
+    """Return how many rows came after their grid step was closed, whoever decides."""
+    grids = [each.grid for each in (station.watch, station.rules) if each is not None]
+    return max((grid.late for grid in grids if grid is not None), default=0)
 
 
 def channel_values(station: Station) -> dict[str, Any]:

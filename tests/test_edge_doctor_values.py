@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import Config, load_config
+from edge.doctor_late import late, late_rows
 from edge.doctor_values import last_values, values
 
 HEAD = """
@@ -137,3 +138,18 @@ def test_whatever_was_saved_nothing_breaks(tmp_path_factory, state) -> None:
     made = config(tmp_path_factory.getbasetemp())
     found = said(made, state if isinstance(state, dict) else {"quality": state})
     assert found
+
+
+def test_rows_that_no_decision_has_seen_are_told_and_what_to_do(tmp_path) -> None:
+    made = config(tmp_path)
+    assert list(late(made, {"slope": {"rules": {"grid": {"late": 3}}, "watch": None}})) == []
+    (told,) = late(made, {"slope": {"rules": {"grid": {"late": 40}}, "watch": None}})
+    assert (told.check, told.subject, told.value) == ("values", "slope", 40.0)
+    assert "lateness_s = 0" in told.text
+    assert "lateness_s" in told.fix
+
+
+@given(json_values)
+def test_of_whatever_was_saved_late_rows_are_a_number(state) -> None:
+    saved = state if isinstance(state, dict) else {"watch": state, "rules": {"grid": state}}
+    assert isinstance(late_rows(saved), int)
