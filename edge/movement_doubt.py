@@ -89,8 +89,10 @@ class Doubts:
 
         Jumps that a base window has shown by then are taken out.
         """
-        self._keep([x for x in self._doubts if x.at_ms <= last_ms + self._base_ms])  # a bad clock
         lines, shown = self._velocities, []
+        if not self._doubts:
+            return lines.push(dt_d, row, self._onset.calm)
+        self._keep([x for x in self._doubts if x.at_ms <= last_ms + self._base_ms])  # a bad clock
         for each in self._doubts:
             if each.before is not None and each.with_it is not None:
                 each.before = aged(each.before, dt_d, lines.windows_d)

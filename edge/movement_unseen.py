@@ -8,6 +8,7 @@ daily swing, and noise). 0 where there was no gap. O(1) a look.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,12 +42,14 @@ class Unseen:
         self._told = np.zeros(n)
         self._record = np.full(n, np.nan)
         """As it was before the gap: what the windows make of the jump is not usual."""
+        self._calm_ms: float | None = None
 
     def reset(self) -> None:
         """Forget all."""
         for name in _KEPT:
             getattr(self, name).fill(np.nan)
         self._told.fill(0.0)
+        self._calm_ms = None
 
     def forget(self, channel: int) -> None:
         """Take that a channel was worked on, or read wrong: what it was before tells nothing."""
@@ -54,10 +57,15 @@ class Unseen:
             array[channel] = np.nan
         self._latest[:, channel] = self._mean[channel] = np.nan
         self._told[channel] = 0.0
+        self._calm_ms = None
 
     def push(self, now_ms: float, row: Floats, record: Floats, v_eq: Floats) -> None:
         """Take one look (NaN missing); ``v_eq`` NaN: nothing usual is known yet, nor a record."""
         here, known = row == row, v_eq == v_eq
+        soon = self._calm_ms is not None and 0.0 <= now_ms - self._calm_ms < self._least_ms
+        if soon and here.all() and known.all():
+            self._learn_all(now_ms, row, record)
+            return
         gap = here & (now_ms - self._last_ms >= self._least_ms)
         if gap.any():
             again = self._before == self._before  # a second gap before the first was judged
@@ -70,10 +78,39 @@ class Unseen:
         if judge.any():
             self._judge(now_ms, judge, row)
         np.copyto(self._record, record, where=here & (self._before != self._before))
-        self._learn(now_ms, row, here, np.where(known, MOST_STRAY * self._stray, np.inf))
-        stands = now_ms - self._told_ms < self._hold_ms
-        self.values[:] = np.where(stands, self._told, 0.0)
-        self.values[~(known & here)] = np.nan
+        self._learn(now_ms, row, here, np.where(known, self._most(record), np.inf))
+        self._told[~(now_ms - self._told_ms < self._hold_ms)] = 0.0
+        self.values[:] = np.where(known & here, self._told, np.nan)
+        self._calm_ms = self._when_calm()
+
+    def _when_calm(self) -> float | None:
+        """Give when all were heard last, if that was at once and there is nothing to judge or tell.
+
+        The next look is then most often one more like it.
+        """
+        last = self._last_ms
+        busy = (last != last[:1]).any() or self._told.any() or (self._before == self._before).any()
+        return None if busy or not len(last) else float(last[0])
+
+    def _learn_all(self, now_ms: float, row: Floats, record: Floats) -> None:
+        """Take a look like most: all heard, as before."""
+        assert self._calm_ms is not None
+        dt_d = (now_ms - self._calm_ms) / DAY_MS
+        off = row - self._mean
+        self._mean += off * (1.0 - math.exp(-dt_d / MEAN_D))
+        off = np.minimum(np.abs(off), self._most(record))
+        off -= self._stray
+        self._stray += off * (1.0 - math.exp(-dt_d / STRAY_D))
+        self._latest[:-1] = self._latest[1:]
+        self._latest[-1] = row
+        self._last_ms.fill(now_ms)
+        self._record[:] = record
+        self.values.fill(0.0)
+        self._calm_ms = now_ms
+
+    def _most(self, record: Floats) -> Floats:
+        """Give how far a reading counts as straying; a day's way at most where none ever did."""
+        return np.fmax(MOST_STRAY * self._stray, record * MEAN_D)
 
     def _judge(self, now_ms: float, which: Bools, row: Floats) -> None:
         """Judge what two looks after a gap both show."""
@@ -109,6 +146,7 @@ class Unseen:
         self.reset()
         for name in _KEPT if state else ():
             refill(getattr(self, name), state[name])
+        self._calm_ms = self._when_calm()
 
 
 _KEPT = (

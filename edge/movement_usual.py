@@ -70,14 +70,16 @@ class Usual:
         it may be taken out of it again.
         """
         known = calm & (steady > 0.0) & (fast > 0.0)
+        speed = np.where(known & sure, fast, 0.0)
         log, log_fast = np.log(np.where(known, steady, 1.0)), np.log(np.where(known, fast, 1.0))
         first = known & (self.log_eq != self.log_eq)
         if first.any():
             self.log_eq[first], self.log_high[first] = log[first], log_fast[first]
         else:
-            unsure = doubted & (self.watched_d >= self._least_d)  # before that it must learn
-            self._follow(dt_d, log, log_fast, known & ~unsure)
-        self._beat(now_ms, np.where(known & sure, fast, 0.0))
+            if doubted.any():  # before it is known it must learn
+                known = known & ~(doubted & (self.watched_d >= self._least_d))
+            self._follow(dt_d, log, log_fast, known)
+        self._beat(now_ms, speed)
         learned = np.exp(np.fmax(self.log_eq, self.log_high - np.log(HIGH_OVER_EQ)))
         learned[self.watched_d < self._least_d] = np.nan
         self.v_eq[:] = np.where(self._configured, self._given_eq, learned)
