@@ -9,21 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import (
-    __version__,
-    bench_command,
-    doctor_command,
-    line_commands,
-    order_commands,
-    replay_commands,
-    schema_commands,
-    update_command,
-    watch_commands,
-)
+from edge import __version__
 from edge.errors import TalusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
 _EXAMPLES = """\
 examples:
@@ -48,7 +39,7 @@ exit codes: 0 done, 1 something is wrong (it says what), 2 wrong usage
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(modules: Sequence[ModuleType]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="talus",
         description="Landslide monitoring on a field gateway.",
@@ -73,33 +64,48 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--config", type=Path, metavar="gateway.toml",
                       help="judge signature and counter by this configuration")  # fmt: skip
     show.add_argument("--json", action="store_true", help="one JSON object")
-    replay_commands.add_commands(commands)
-    order_commands.add_commands(commands)
-    line_commands.add_commands(commands)
-    schema_commands.add_commands(commands)
-    doctor_command.add_commands(commands)
-    watch_commands.add_commands(commands)
-    update_command.add_commands(commands)
-    bench_command.add_commands(commands)
+    for module in modules:
+        module.add_commands(commands)
     return parser
+
+
+def _modules() -> tuple[ModuleType, ...]:
+    from edge import (
+        bench_command,
+        doctor_command,
+        line_commands,
+        order_commands,
+        replay_commands,
+        schema_commands,
+        update_command,
+        watch_commands,
+    )
+
+    return (
+        replay_commands, order_commands, line_commands, schema_commands, doctor_command,
+        watch_commands, update_command, bench_command,
+    )  # fmt: skip
+
+
+def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, Sequence[ModuleType]]:
+    if argv[:1] == ["run"]:  # a gateway that starts does not wait for what others need
+        args, unknown = _parser(()).parse_known_args(argv)
+        if not unknown:
+            return args, ()
+    modules = _modules()
+    return _parser(modules).parse_args(argv), modules
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    args = _parser().parse_args(argv)
+    args, modules = _parsed(sys.argv[1:] if argv is None else argv)
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "run": _run,
         "check": _check,
         "bundle": _show,
-        **replay_commands.RUN,
-        **order_commands.RUN,
-        **line_commands.RUN,
-        **schema_commands.RUN,
-        **doctor_command.RUN,
-        **watch_commands.RUN,
-        **update_command.RUN,
-        **bench_command.RUN,
     }
+    for module in modules:
+        commands |= module.RUN
     try:
         return commands[args.command](args)
     except TalusError as error:

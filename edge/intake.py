@@ -6,7 +6,6 @@ import selectors
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from firmware_bridge.drivers.lines import LineDriver
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.port import Port, PortState
 
@@ -25,11 +24,13 @@ GIBBERISH_BYTES = 16_384
 
 def make_driver(port: PortConfig) -> Driver:
     """Return the driver that a port's configuration asks for."""
+    # What is not asked for is not loaded: each start would pay for all.
     if port.lines is not None:
+        from firmware_bridge.drivers.lines import LineDriver
+
         return LineDriver(port.name, port.lines)
     if port.plan is None:
         return Tw1Driver(port.name, clock=port.clock)
-    # The others are loaded where they are asked for: each start would pay for all.
     from firmware_bridge.drivers.gnss import GnssDriver, GnssFormat
     from firmware_bridge.drivers.modbus import ModbusDriver, ModbusPlan
     from firmware_bridge.drivers.sdi12 import Sdi12Driver

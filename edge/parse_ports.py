@@ -6,32 +6,25 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.parse_gnss import parse_gnss
-from edge.parse_modbus import parse_modbus
-from edge.parse_sdi12 import parse_sdi12
 from edge.quality import TimeRules
-from firmware_bridge.gnss_plan import GnssFormat
 from firmware_bridge.line_format import MISSING, LineFormat
-from firmware_bridge.modbus_plan import ModbusPlan
-from firmware_bridge.sdi12_plan import Sdi12Plan
 from firmware_bridge.uart_frame import FRAME, FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import TypeAlias
 
     from edge.fields import Table
+    from firmware_bridge.gnss_plan import GnssFormat
+    from firmware_bridge.modbus_plan import ModbusPlan
+    from firmware_bridge.sdi12_plan import Sdi12Plan
 
-Plan = GnssFormat | ModbusPlan | Sdi12Plan
+    Plan: TypeAlias = GnssFormat | ModbusPlan | Sdi12Plan
+
 _NEEDS = {
     "lines": "column_count, columns = {tilt = 2}, time_column",
     "gnss": "source, channels",
     "modbus": "[[port.modbus.device]] with address and channels",
     "sdi12": "[[port.sdi12.sensor]] with address, command and channels",
-}
-_PARSERS: dict[str, Callable[[Table], Plan | None]] = {
-    "gnss": parse_gnss,
-    "modbus": parse_modbus,
-    "sdi12": parse_sdi12,
 }
 
 
@@ -56,13 +49,7 @@ class PortConfig:
         """Names of the columns that its readings can have; None where a node tells them itself."""
         if self.lines is not None:
             return tuple(name for name, _ in self.lines.columns)
-        if isinstance(self.plan, GnssFormat):
-            return self.plan.channels
-        if isinstance(self.plan, ModbusPlan):
-            return tuple(name for device in self.plan.devices for name in device.names)
-        if isinstance(self.plan, Sdi12Plan):
-            return tuple(name for sensor in self.plan.sensors for name in sensor.names)
-        return None
+        return None if self.plan is None else self.plan.columns
 
 
 def parse_port(t: Table) -> PortConfig:
@@ -109,7 +96,22 @@ def _instrument(t: Table, protocol: str) -> tuple[LineFormat | None, Plan | None
     table = t.table(protocol)
     if protocol == "lines":
         return _lines(table), None
-    return None, _PARSERS[protocol](table)
+    return None, _plan(table, protocol)
+
+
+def _plan(t: Table, protocol: str) -> Plan | None:
+    # Loaded where they are asked for: each start would pay for all.
+    if protocol == "gnss":
+        from edge.parse_gnss import parse_gnss
+
+        return parse_gnss(t)
+    if protocol == "modbus":
+        from edge.parse_modbus import parse_modbus
+
+        return parse_modbus(t)
+    from edge.parse_sdi12 import parse_sdi12
+
+    return parse_sdi12(t)
 
 
 def _column(t: Table, name: str, value: object) -> int | str:

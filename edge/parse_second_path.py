@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firmware_bridge.modem_words import is_number
 
 if TYPE_CHECKING:
     from edge.fields import Table
@@ -85,6 +84,8 @@ def parse_second_path(t: Table) -> SecondPathConfig:
 
 
 def _sms(t: Table) -> SmsConfig:
+    from firmware_bridge.modem_words import is_number
+
     numbers = t.texts("numbers")
     for number in numbers:
         if not is_number(number):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from firmware_bridge.capture import CaptureWriter
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from firmware_bridge.capture import CaptureWriter
 
 log = logging.getLogger("talus")
 
@@ -21,6 +21,8 @@ class Recorder:
         self.state = ""
         self._capture: CaptureWriter | None = None
         if path is not None:
+            from firmware_bridge.capture import CaptureWriter
+
             try:
                 self._capture = CaptureWriter(path)
             except OSError as error:

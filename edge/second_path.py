@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from edge.message import to_json
 from edge.second_choice import is_seen, is_sounded, is_texted
-from edge.second_output import Output
 from edge.second_queue import HOUR_MS, Hour, Queue
-from edge.second_sms import SmsPort
 from edge.second_text import more_text, notice_of, sms_text
 from edge.second_told import Told
-from firmware_bridge.modem_steps import Sms
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge.alarm import AlarmChange
     from edge.config import Config
+    from edge.parse_second_path import OutputConfig, SmsConfig
+    from edge.second_output import Output
+    from edge.second_sms import SmsPort
     from edge.second_text import Notice
     from firmware_bridge.modem_steps import SmsResult
 
@@ -38,6 +40,18 @@ _OUTPUT_RETRY_MS = 5_000
 _MORE = "more"
 
 
+def _sms_port(config: SmsConfig, folder: Path) -> SmsPort:
+    from edge.second_sms import SmsPort  # loaded where there is a modem, but then at the start
+
+    return SmsPort(config, folder)
+
+
+def _output(config: OutputConfig) -> Output:
+    from edge.second_output import Output
+
+    return Output(config)
+
+
 class SecondPath:
     """The second path of one gateway; without a table [second_path] it does nothing."""
 
@@ -46,10 +60,10 @@ class SecondPath:
         self._gateway = config.name
         self._recent_ms = config.mqtt.keepalive_s * 2000 + 10_000
         sms = self._config.sms
-        self._sms = None if sms is None else SmsPort(sms, config.folder)
+        self._sms = None if sms is None else _sms_port(sms, config.folder)
         numbers = () if sms is None else sms.numbers
         self._hours = {f"sms {n}": Hour(sms.max_per_hour if sms else 0) for n in numbers}
-        self._outputs = {f"output {each.name}": Output(each) for each in self._config.outputs}
+        self._outputs = {f"output {each.name}": _output(each) for each in self._config.outputs}
         self._queue = Queue()
         self._told = Told((*self._hours, *self._outputs))
         self._away_ms: int | None = None
@@ -125,6 +139,8 @@ class SecondPath:
         return self._queue.next(path, now_ms, lambda n: hour.allows(n.urgency, now_ms))
 
     def _send(self, path: str, alarm_id: str, text: str, now_ms: int) -> None:
+        from firmware_bridge.modem_steps import Sms
+
         assert self._sms is not None
         if self._sms.send(Sms(f"{path}\n{alarm_id}", path.removeprefix("sms "), text), now_ms):
             self._told.trying(path)

@@ -128,6 +128,11 @@ class GnssFormat:
         elif self.origin is None and not set(DISPLACEMENT).isdisjoint(self.channels):
             raise ValueError(f"origin: needed for displacement by source {self.source!r}")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values of a reading, in their order."""
+        return self.channels
+
     def values_mm(self, east: float, north: float, up: float) -> dict[str, float]:
         """Give the four displacement channels."""
         azimuth = math.radians(self.downslope_azimuth_deg or 0.0)

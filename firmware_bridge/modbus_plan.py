@@ -241,6 +241,11 @@ class ModbusPlan:
         if twice:
             raise ValueError(f"{field}: {', '.join(map(repr, twice))} is there twice on this port")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all channels on the line."""
+        return tuple(name for device in self.devices for name in device.names)
+
     def gap_of(self, device: ModbusDevice) -> int:
         """Give the silence that must go before a request to a device."""
         return self.gap_ms if device.gap_ms is None else device.gap_ms

@@ -119,3 +119,8 @@ class Sdi12Plan:
         twice = sorted({each for each in given if given.count(each) > 1})
         if twice:
             raise ValueError(f"{field}: {', '.join(map(repr, twice))} is there twice on this port")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all channels of the bus."""
+        return tuple(name for sensor in self.sensors for name in sensor.names)
