@@ -17,7 +17,7 @@ from edge.counters import keep_counters
 from edge.desk import Desk
 from edge.errors import TalusError
 from edge.health import link_values
-from edge.intake import POLL_MS, QUIET_MS, Intake
+from edge.intake import POLL_MS, QUIET_MS, Intake, open_free
 from edge.maintenance import Maintenance
 from edge.order import OrderError, encode_order
 from edge.outbox import Outbox
@@ -56,6 +56,11 @@ class Gateway:
         self._starts = Starts(config)
         if self._starts.blamed_armed:
             config = give_way(config, self._starts.fresh, self._starts.blamed_armed)
+        self._selector = selectors.DefaultSelector()
+        self._recorder = Recorder(config.data_dir / config.capture if config.capture else None)
+        self.intakes = [Intake(each, self._selector, self._recorder) for each in config.ports]
+        for event in open_free(self.intakes, config.data_dir):
+            log.info("%s", event)
         self._armed = arm(config)
         self.config = config = self._armed.config
         opened = self._armed.opened
@@ -67,10 +72,7 @@ class Gateway:
         for note in keep_counters(config.data_dir, signed_counters(served)):
             log.error("%s", note)
         self.desk = Desk(config, self.pipeline, outbox, opened)
-        self._selector = selectors.DefaultSelector()
         self._selector.register(self.desk.relay.wake, selectors.EVENT_READ)
-        self.intakes = [Intake(port, self._selector) for port in config.ports]
-        self._recorder = Recorder(config.data_dir / config.capture if config.capture else None)
         self.maintenance = Maintenance(config.data_dir, {port.name for port in config.ports})
         self._orders = Remote(config, self.desk.relay, outbox, self._trials)
         self._watchdog = Watchdog(self.pipeline.stations.values(), config.data_dir)
@@ -156,11 +158,8 @@ class Gateway:
         if time.monotonic() - self._looked_s >= (POLL_MS if restless else QUIET_MS) / 1000:
             self._look(now_ms)  # not with each of a thousand readings a second
         for intake in self.intakes:
-            event = intake.poll(now_ms)
-            if event:
+            if event := intake.poll(now_ms):
                 log.info("%s", event)
-                if intake.state == "opened":
-                    self._recorder.write(now_ms, intake.name, b"")
             items, done = intake.tick(now_ms)
             if done:
                 self._recorder.tick(now_ms, intake.name)
@@ -276,17 +275,16 @@ class Gateway:
     def _values(self) -> dict[str, Any]:
         """Return what the loop has to say in the health message."""
         ports = {i.name: link_values(i.driver.health(), i.state, i.latest_ms) for i in self.intakes}
-        state = self._recorder.state
         remote = self._orders.values() | self._trials.values()
-        return {"ports": ports, "capture": state, "remote": remote}
+        return {"ports": ports, "capture": self._recorder.state, "remote": remote}
 
     def _words(self) -> str:
         """Say in a line how things stand, for `systemctl status`."""
         ports = sum(intake.port.is_open for intake in self.intakes)
         broker = "on" if self.desk.relay.health().connected else "away"
         waiting = f"{self.desk.outbox.messages} messages wait, broker {broker}"
-        readings = self.desk.accounts.readings_in
-        return f"{ports} of {len(self.intakes)} ports open, {readings} readings, {waiting}"
+        read = f"{self.desk.accounts.readings_in} readings"
+        return f"{ports} of {len(self.intakes)} ports open, {read}, {waiting}"
 
     def _close(self) -> None:
         now_ms = self.now_ms()

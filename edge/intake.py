@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import selectors
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from firmware_bridge.drivers.tw1 import Tw1Driver
 from firmware_bridge.port import Port, PortState
+from firmware_bridge.update_notes import in_maintenance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from edge.parse_ports import PortConfig
+    from edge.recorder import Recorder
     from firmware_bridge.reading import Driver, Dropped, Reading
 
 
@@ -45,7 +51,12 @@ def make_driver(port: PortConfig) -> Driver:
 class Intake:
     """A port in the gateway's loop; ``selector`` wakes the loop when it can be read."""
 
-    def __init__(self, config: PortConfig, selector: selectors.BaseSelector) -> None:
+    def __init__(
+        self,
+        config: PortConfig,
+        selector: selectors.BaseSelector,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.name = config.name
         self.driver = make_driver(config)
         self.port = Port(config.device, config.baud, frame=config.frame)
@@ -53,6 +64,7 @@ class Intake:
         self.held = False
         self.latest_ms: int | None = None
         self._selector = selector
+        self._recorder = recorder
         self._watched: int | None = None
         self._unread = 0
 
@@ -67,6 +79,8 @@ class Intake:
                 self.state += f": {event.reason}"
             if event.state is PortState.OPENED:
                 self.driver.opened(now_ms)
+                if self._recorder is not None:
+                    self._recorder.write(now_ms, self.name, b"")
         self._watch()
         return "" if event is None else f"port {self.name} ({event.device}): {self.state}"
 
@@ -124,3 +138,15 @@ class Intake:
         """Close the port."""
         self.port.close()
         self._watch()
+
+
+def open_free(intakes: Iterable[Intake], folder: Path) -> list[str]:
+    """Open the ports that are not in maintenance; returns what changed, in words.
+
+    A node that this wakes, or restarts, comes up while models are loaded. What it says until then
+    waits in the kernel.
+    """
+    now_ms = int(time.time() * 1000)
+    held = in_maintenance(folder, now_ms)
+    said = [intake.poll(now_ms) for intake in intakes if intake.name not in held]
+    return [each for each in said if each]

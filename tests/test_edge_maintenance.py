@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import selectors
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from edge.bench import ANY_RUNTIME, demo_bundle
 from edge.bundle import load_bundle
 from edge.config import Config, load_config
+from edge.intake import Intake, open_free
 from edge.maintenance import TELL_MS, Maintenance
 from edge.message import alarm_messages
 from edge.pipeline import Pipeline
@@ -21,6 +24,7 @@ from edge.trust import ANY_SIGNER
 from export.slope import CHANNELS, generate
 from firmware_bridge.capture import CaptureWriter, Maintained, read_capture
 from firmware_bridge.reading import Reading
+from firmware_bridge.sim_pty import Pty
 from firmware_bridge.update_notes import (
     CLOCK_STEP_MS,
     MAX_MAINTENANCE_MIN,
@@ -255,3 +259,17 @@ def test_raised_alarms_are_told_at_once_and_again_before_they_are_too_old(tmp_pa
         notes.tell(pipeline.stations, NOW_MS + minutes * TELL_MS)
         assert raised_alarm(tmp_path, NOW_MS + minutes * TELL_MS + 30_000) == "slope (level 3)"
     assert "is the gateway running" in raised_alarm(tmp_path, NOW_MS + 10**7)
+
+
+def test_a_port_in_maintenance_is_not_opened_before_the_loop_either(tmp_path: Path) -> None:
+    line, port = Pty(), replace(config().ports[0], device="")
+    begin_maintenance(tmp_path, "held", int(time.time() * 1000))
+    with selectors.DefaultSelector() as selector:
+        held, free = (
+            Intake(replace(port, name=name, device=line.path), selector)
+            for name in ("held", "free")
+        )
+        assert open_free([held, free], tmp_path) == [f"port free ({line.path}): opened"]
+        assert (held.port.is_open, free.port.is_open) == (False, True)
+        free.close()
+    line.close()
