@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("talus")
 
+_SETTLE_S, _ONCE_MS = 1.0, 100 * 365 * 86_400_000
+"""Memory is put in order so long after a start: the first reading does not wait for it."""
+
 
 class Gateway:
     """One gateway. ``run`` returns when ``stop`` says so."""
@@ -77,6 +80,7 @@ class Gateway:
         self._orders = Remote(config, self.desk.relay, outbox, self._trials)
         self._watchdog = Watchdog(self.pipeline.stations.values(), config.data_dir)
         self._due = dict.fromkeys(("telemetry", "health", "snapshot"), 0.0)
+        self._due["settle"] = time.monotonic() + _SETTLE_S
         self._looked_s = 0.0
 
     def now_ms(self) -> int:
@@ -100,7 +104,6 @@ class Gateway:
         """Serve until ``stop`` is true, then leave in order."""
         self.desk.start(self.now_ms())
         self._tell_fallback(self._armed)
-        settle()
         self._watchdog.ready()
         try:
             while not stop():
@@ -174,6 +177,8 @@ class Gateway:
     def _look(self, now_ms: int) -> None:
         """Look for what people want."""
         self._looked_s = time.monotonic()
+        if self._is_due("settle", _ONCE_MS):
+            settle()
         self._maintain(now_ms)
         for order in self._orders.look(now_ms):
             self._obey(order, now_ms)
