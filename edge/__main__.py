@@ -128,9 +128,11 @@ def _run(args: argparse.Namespace) -> int:
     import json
     import sqlite3
 
+    from edge.late import load_late
     from edge.settle import keep_little
 
     keep_little()  # before what comes now is made
+    load_late()
 
     from edge.config import load_config
     from edge.gateway import Gateway
