@@ -76,17 +76,29 @@ def open_database(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA secure_delete=OFF")  # to write zeros over what is gone wears the card
         db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
-        db.executescript(_SCHEMA)
-        for table, columns in _ADDED.items():
-            there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-            for name in columns.keys() - there:
-                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
-        db.executescript(_INDEXES)
+        _lay_out(db)
         _prove(db)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _lay_out(db: sqlite3.Connection) -> None:
+    """Make what is missing in one transaction: each costs a new file a flush."""
+    db.execute("BEGIN IMMEDIATE")
+    _run(db, _SCHEMA)
+    for table, columns in _ADDED.items():
+        there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for name in columns.keys() - there:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
+    _run(db, _INDEXES)
+    db.execute("COMMIT")
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";"):  # executescript would commit before it
+        db.execute(statement)
 
 
 def _prove(db: sqlite3.Connection) -> None:
