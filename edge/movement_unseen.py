@@ -70,7 +70,7 @@ class Unseen:
         if gap.any():
             again = self._before == self._before  # a second gap before the first was judged
             fresh = gap & ~again
-            self._before[fresh] = np.nanmedian(self._latest[:, fresh], axis=0)
+            self._before[fresh] = _median(self._latest[:, fresh])
             self._from_ms[fresh] = self._last_ms[fresh]
             self._first[gap] = row[gap]
             self._mean[gap] = row[gap]
@@ -147,6 +147,13 @@ class Unseen:
         for name in _KEPT if state else ():
             refill(getattr(self, name), state[name])
         self._calm_ms = self._when_calm()
+
+
+def _median(looks: Floats) -> Floats:
+    """Give the median of each column, of what it has; numpy's takes a branch of its own for that."""
+    ordered = np.sort(looks, axis=0)  # NaN last
+    middle = np.maximum((ordered == ordered).sum(axis=0) - 1, 0) // 2
+    return np.asarray(np.take_along_axis(ordered, middle[None, :], axis=0)[0])
 
 
 _KEPT = (
