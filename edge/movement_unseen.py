@@ -150,7 +150,7 @@ class Unseen:
 
 
 def _median(looks: Floats) -> Floats:
-    """Give the median of each column, of what it has; numpy's takes a branch of its own for that."""
+    """Give the median of each column, of what it has; numpy's loads a branch for that."""
     ordered = np.sort(looks, axis=0)  # NaN last
     middle = np.maximum((ordered == ordered).sum(axis=0) - 1, 0) // 2
     return np.asarray(np.take_along_axis(ordered, middle[None, :], axis=0)[0])
