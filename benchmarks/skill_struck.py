@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from export.generator.site import Site
     from export.generator.spec import SlopeSpec
 
-TUNING = (160, 161, 162)
+TUNING = (160, 161, 162, 170)
 """What was seen on these was mended."""
-TEST = 170
+TEST = 171
 PROCESSES = 2
 YEARS, FAILURES = 100, 80
 RED = 4
