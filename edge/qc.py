@@ -2,7 +2,7 @@
 
 Causal and O(1) a row. Telemetry shows every value as it came; the models get NaN for what is held
 back or refused, and a value from which a step of the instrument or temperature has been taken out.
-A row with nothing wrong goes the short way, of a few operations on whole arrays.
+A row with nothing wrong goes the short way, of `qc_calm`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from edge.flags import Flag, Flagged
 from edge.qc_agree import Agreement
+from edge.qc_calm import Calm
 from edge.qc_heat import Heat
 from edge.qc_jump import Jumps
 from edge.qc_ledger import Ledger, when
@@ -28,7 +29,6 @@ from edge.qc_zero import Rezeroed, Zeros
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.evidence import Floats
     from edge.qc_plan import QcChannel
 
 MAX_DUE = 64
@@ -64,11 +64,7 @@ class QualityControl:
         self._long = LongWay(
             channels, self.track, self.zeros, self.swaps, self.jumps, self.agreement, self.ledger
         )
-        n = len(channels)
-        both = np.zeros((2, 2, n))
-        self._spare, self._used = ((each, each[0], each[1]) for each in both)
-        self._size = np.zeros((2, n))
-        self._cells = 2 * n
+        self._calm = Calm(self.track)
         self._nats, self._nats_due = 0.0, 0
         self._whole = self._clock = False
         self._last_ms = self._before_ms = 0
@@ -76,6 +72,7 @@ class QualityControl:
     def reset(self) -> None:
         """Forget values and times: the time line began anew. What was learned is kept."""
         self._rows.reset()
+        self._calm.leave()
         self.track.reset()
         self.jumps.reset()
         self._long.bends.reset()
@@ -121,48 +118,34 @@ class QualityControl:
         if self._clock:
             row |= Flag.CLOCK
             self._clock = False
-        track = self.track
-        if self._whole and not (row or flags or self.jumps.troubles or self.zeros.due):
-            found = np.array(values)
-            # Two buffers in turn: the last differences are still looked at.
-            both, first, second = self._spare
-            np.subtract(found, track.raw, out=first)
-            np.subtract(first, track.step, out=second)
-            size = np.abs(both, out=self._size)
-            if (
-                np.count_nonzero(size <= track.quick) == self._cells
-                and not self.swaps.exchanged
-                and time_ms - self._last_ms <= JITTER * self._rows.interval_ms
-            ):
-                moved = first != 0.0
-                if time_ms < track.look_ms or not track.freezing(time_ms, moved):
-                    if self._repeats.look(values, self._full_nats(), jumps=False):
-                        return self._refuse_row(time_ms, Flag.DUPLICATE)
-                    self._spare, self._used = self._used, self._spare
-                    np.copyto(track.since_ms, time_ms, where=moved)
-                    return self._calm(time_ms, values, found, first, size)
+        calm = (
+            self._whole
+            and not (row or flags or self.jumps.troubles or self.zeros.due or self.swaps.exchanged)
+            and time_ms - self._last_ms <= JITTER * self._rows.interval_ms
+        )
+        if calm and self._calm.near(time_ms, values):
+            if self._repeats.look(values, self._full_nats(), jumps=False):
+                return self._refuse_row(time_ms, Flag.DUPLICATE)
+            return self._pass(time_ms, values)
         return self._judge(time_ms, values, row, flags)
 
-    def _calm(
-        self, time_ms: int, values: list[float], found: Floats, first: Floats, size: Floats
-    ) -> tuple[list[float], tuple[Flagged, ...]]:
+    def _pass(self, time_ms: int, values: list[float]) -> Judgement:
         """Take a whole row with nothing wrong in it."""
-        track = self.track
-        track.learn_calm(found, first, size)
-        track.before, track.raw, track.last, track.step = track.raw, found, found, first
+        self._calm.take(values)
         self._before_ms, self._last_ms = self._last_ms, time_ms
-        out = found if self.zeros.idle else self.zeros.taken(found)
-        if self.agreement.push_whole(time_ms, out, track.sd):
+        out = values if self.zeros.idle else self.zeros.taken(np.array(values)).tolist()
+        if self.agreement.push_whole(time_ms, out, self.track.sd):
             self._look()
         if self.heat.active:
-            out = self.heat.take(found, out)
-        return (values if out is found else out.tolist()), self.ledger.lasting(time_ms)
+            out = self.heat.take(np.array(values), np.array(out)).tolist()
+        return out, self.ledger.lasting(time_ms)
 
     def _full_nats(self) -> float:
         """Give how much a whole row tells; renewed now and then."""
         self._nats_due -= 1
         if self._nats_due <= 0:
             self._nats_due = 64
+            self._calm.give_back()
             self._nats = row_nats(self.track, np.ones(len(self.channels), dtype=bool))
         return self._nats
 
@@ -175,6 +158,7 @@ class QualityControl:
         track = self.track
         if self._whole:
             track.sync(self._last_ms, self._before_ms)
+        self._calm.leave()
         found = np.array(values)[self.swaps.route] if self.swaps.exchanged else np.array(values)
         if row & Flag.LATE:
             told = dict(flags)
@@ -252,6 +236,7 @@ class QualityControl:
         """Return the state as JSON-ready values."""
         if self._whole:
             self.track.sync(self._last_ms, self._before_ms)
+        self._calm.give_back()
         return {
             "rows": self._rows.snapshot(),
             "repeats": self._repeats.snapshot(),
@@ -271,6 +256,7 @@ class QualityControl:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
+        self._calm.leave()
         self.swaps.restore([int(i) for i in state["route"]])
         self._rows.restore(state["rows"])
         self._repeats.restore(state["repeats"])

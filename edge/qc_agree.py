@@ -11,6 +11,7 @@ drift         the means of days, temperature taken out, against the neighbours: 
 from __future__ import annotations
 
 import math
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,8 @@ class Agreement:
         self._judged = np.array([c.moves for c in channels], dtype=bool)
         self._heated = self._judged & (self._warm >= 0)
         self._sum, self._count = np.zeros(n), np.zeros(n)
+        self._sums: list[float] = []
+        """`_sum` while rows are whole, in plain floats; empty where it is not newer."""
         self._block, self._wholes = -1, 0
         self._mean = np.full(n, np.nan)
         self._day_sum, self._day_count, self._blocks = np.zeros(n), np.zeros(n), 0
@@ -69,6 +72,7 @@ class Agreement:
 
     def reset(self) -> None:
         """Let go of the block at hand: the time line began anew."""
+        self._sums = []
         for array in (self._sum, self._count, self._day_sum, self._day_count):
             array.fill(0.0)
         self._block = self._day = -1
@@ -79,19 +83,28 @@ class Agreement:
         """Take what the models get of one row; whether a block ended and flags may be others."""
         ended = time_ms // BLOCK_MS != self._block and self._turn(time_ms // BLOCK_MS, noise)
         here = values == values
+        self._gather()
         self._sum[here] += values[here]
         self._count[here] += 1.0
         return ended
 
-    def push_whole(self, time_ms: int, values: Floats, noise: Floats) -> bool:
+    def push_whole(self, time_ms: int, values: list[float], noise: Floats) -> bool:
         """Take a row with nothing missing."""
         ended = time_ms // BLOCK_MS != self._block and self._turn(time_ms // BLOCK_MS, noise)
-        self._sum += values
+        sums = self._sums or self._sum.tolist()
+        self._sums = list(map(add, sums, values))
         self._wholes += 1
         return ended
 
+    def _gather(self) -> None:
+        """Put the sums of whole rows where they belong."""
+        if self._sums:
+            self._sum[:] = self._sums
+            self._sums = []
+
     def _turn(self, block: int, noise: Floats) -> bool:
         """Begin another block."""
+        self._gather()
         ended = 0 <= self._block < block
         if ended:
             self._count += self._wholes
@@ -194,6 +207,7 @@ class Agreement:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
+        self._gather()
         kept: dict[str, Any] = {name: _list(getattr(self, name)) for name in _KEPT}
         return {
             **kept,
@@ -206,6 +220,7 @@ class Agreement:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
+        self._sums = []
         for name in _KEPT:
             was = getattr(self, name)
             values = [math.nan if v is None else v for v in state[name]]

@@ -90,7 +90,8 @@ class Track:
         self.since_ms = np.zeros(n)
         """Of the first of the values that have all been the same."""
         self.froze = np.zeros(n, dtype=bool)
-        self._four: Floats | None = None
+        self.four: Floats | None = None
+        """The row four before, where rows go the short way."""
 
     def _bounds(self) -> None:
         """Renew the limits from the noise as it is now."""
@@ -125,32 +126,12 @@ class Track:
         """Nothing can be found frozen before this."""
         self.repeats = repeats
         fresh = (self.seen > 0) & (self.seen <= WARM)
-        self._due, self._warm = RENEW, bool((self.seen > 0).any()) and not fresh.any()
-
-    def learn_calm(self, found: Floats, first: Floats, size: Floats) -> None:
-        """Learn from a whole row with nothing wrong in it; most often from one in four."""
-        self._due -= 1
-        if self._warm and self._due > 0:
-            if self._due % 4:
-                return
-            if self._four is not None:
-                self.trend += 0.125 * (found - self._four) - 0.5 * self.trend
-            self._four = found
-        else:
-            self.trend += TREND * (first - self.trend)
-        rate = 1.0 / np.minimum(self.seen + 1.0, MEMORY)
-        self.scale += rate * (MEAN_TO_SD * np.minimum(size, self._cap) - self.scale)
-        same = first == 0.0
-        self.seen += 1.0
-        self.total += 1.0
-        self.zeros += same
-        if self._due <= 0 or not self._warm:
-            self._renew(np.where(same, np.inf, size[0]))
+        self.due, self.warm = RENEW, bool((self.seen > 0).any()) and not fresh.any()
 
     def learn(self, first: Floats, size: Floats, which: Bools, moved: Bools) -> None:
         """Learn the noise from those that are as they should be, the trend from ``moved``."""
-        self._due -= 1
-        self._four = None
+        self.due -= 1
+        self.four = None
         rate = 1.0 / np.minimum(self.seen + 1.0, MEMORY)
         with np.errstate(invalid="ignore"):
             gain = rate * (MEAN_TO_SD * np.minimum(size, self._cap) - self.scale)
@@ -161,16 +142,21 @@ class Track:
         self.trend += np.where(moved, TREND * (first - self.trend), 0.0)
         self.total += which
         self.zeros += which & same
-        if self._due <= 0 or not self._warm:
-            self._renew(np.where(same | ~which | (size[0] != size[0]), np.inf, size[0]))
+        if self.due <= 0 or not self.warm:
+            self.renew(np.where(same | ~which | (size[0] != size[0]), np.inf, size[0]))
 
-    def _renew(self, moved: Floats) -> None:
+    def renew(self, moved: Floats) -> None:
         """Renew the resolution from the least changes seen, and the limits."""
         self.grain = np.minimum(self.grain, moved)
         full = self.total > 4000.0
         self.total[full] *= 0.5
         self.zeros[full] *= 0.5
         self._bounds()
+
+    @property
+    def cap(self) -> Floats:
+        """So much of a first and of a second difference counts as noise, at most."""
+        return self._cap
 
     def sync(self, last_ms: int, before_ms: int) -> None:
         """Take that all channels were read at these times, and not each at its own."""
@@ -202,11 +188,6 @@ class Track:
         )
         self.interval = np.where(longer, np.minimum(1.05 * self.interval, passed), self.interval)
 
-    def freezing(self, time_ms: int, moved: Bools) -> bool:
-        """Whether a channel is too still to be true, after a row in which those moved."""
-        since_ms = np.where(moved, float(time_ms), self.since_ms)
-        return bool(self.frozen(time_ms, since_ms).any())
-
     def frozen(self, time_ms: int, since_ms: Floats) -> Bools:
         """Give which channels are too still to be true."""
         lasted = time_ms - since_ms
@@ -219,8 +200,8 @@ class Track:
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
         return {name: _list(getattr(self, name)) for name in _KEPT} | {
-            "due": self._due, "warm": self._warm,
-            "four": None if self._four is None else _list(self._four),
+            "due": self.due, "warm": self.warm,
+            "four": None if self.four is None else _list(self.four),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -234,9 +215,9 @@ class Track:
         self._bounds()
         for name, values in bounds.items():  # as they were when last renewed
             setattr(self, name, values.reshape(getattr(self, name).shape))
-        self._due, self._warm, self.look_ms = due, warm, 0.0
+        self.due, self.warm, self.look_ms = due, warm, 0.0
         four = state["four"]
-        self._four = None if four is None else np.array(_floats(four))
+        self.four = None if four is None else np.array(_floats(four))
 
 
 _BOUNDS = ("sd", "limit", "quick", "_cap", "still_ms", "repeats")
