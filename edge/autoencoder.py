@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.score import Head, Scores
 
@@ -44,11 +45,18 @@ class Detector:
         if spec.hidden:
             width = spec.parts * len(channels)
         self._flat_size = (1 if spec.hidden else window) * self._size
-        # Sums in double: in which order a machine adds must not show in what is published.
-        self._error = _scratch(self._flat_size)
+        # Differences as single as the values; sums in double: in which order a machine adds must
+        # not show in what is published.
+        self._single, self._double = (
+            _scratch(self._flat_size * spec.parts, kind) for kind in (np.float32, np.float64)
+        )
+        size = self._flat_size
+        self._apart = self._single[:size], self._double[:size]
+        self._whitened = self._single[size:], self._double[size:]
         # Twice the window: writing each row twice keeps the window one contiguous view.
         self._ring = np.zeros((2 * window, width), dtype=np.float32)
         self._flat_ring = self._ring.reshape(-1)
+        self._twice = self._ring.reshape(2, window, width)
         self._shape = (1, window, width)
         self.errors: list[float] = []
         """Of each channel, part after part, at the last step that had a score."""
@@ -88,9 +96,8 @@ class Detector:
 
     def _whole(self, x: Singles, place: int) -> list[float] | None:
         """Reconstruct the window that ends with this step."""
-        window, ring = self._spec.window_steps, self._ring
-        ring[place] = x
-        ring[place + window] = x
+        window = self._spec.window_steps
+        self._twice[:, place] = x
         if self._filled + 1 < window:
             return None
         begin = (place + 1) * self._size
@@ -103,8 +110,7 @@ class Detector:
         window = self._spec.window_steps
         y, self._state = self._model.step(x.reshape(1, -1), self._state)
         now = self._errors(x, y.ravel())
-        self._ring[place] = now
-        self._ring[place + window] = now
+        self._twice[:, place] = now
         if self._filled + 1 < window:
             return None
         view = self._ring[place + 1 : place + 1 + window]
@@ -113,13 +119,16 @@ class Detector:
 
     def _errors(self, x: Singles, y: Singles) -> list[float]:
         """Return the scaled squared error of each channel, part after part."""
-        error, size = self._error, self._flat_size
-        np.subtract(x, y[:size], out=error)
-        np.multiply(error, error, out=error)
-        found: list[float] = self._weights[0].dot(error).tolist()
+        size, (single, double) = self._flat_size, self._apart
+        np.subtract(x, y[:size], single)
         if self._spec.parts > 1:
-            np.multiply(y[size:], y[size:], out=error)
-            found += self._weights[1].dot(error).tolist()
+            whitened = y[size:]
+            np.multiply(whitened, whitened, self._whitened[0])
+        self._double[:] = self._single  # at once: cast on the way it costs three times as much
+        np.multiply(double, double, double)
+        found: list[float] = self._weights[0].dot(double).tolist()
+        if self._spec.parts > 1:
+            found += self._weights[1].dot(self._whitened[1]).tolist()
         return found
 
     def _parts(self, by_channel: list[float]) -> list[list[float]]:
@@ -170,12 +179,12 @@ class Detector:
 
 
 @lru_cache(maxsize=64)
-def _scratch(size: int) -> Floats:
+def _scratch(size: int, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
     """Return an array that holds nothing between two steps: one for all stations of a thread.
 
     Detectors are for one thread, as the models they step.
     """
-    return np.zeros(size, dtype=np.float64)
+    return np.zeros(size, dtype=dtype)
 
 
 @lru_cache(maxsize=64)
