@@ -122,7 +122,7 @@ class Alarm:
 
     def _settle(self, received_ms: int, scores: Given) -> AlarmChange | None:
         scored = 0 if MODELS in self.shelved else self._scores.level
-        wanted = max(scored, self.ruled)
+        wanted = self.ruled if self.ruled > scored else scored
         if wanted == self.level:
             self.latched = False
             return None

@@ -77,13 +77,14 @@ class Grid:
             return out
         if self._next is None:
             self._next = key
-        elif key - max(self._cells, default=self._next - 1) > MAX_FILL + 1:
+        elif key - (max(self._cells) if self._cells else self._next - 1) > MAX_FILL + 1:
             out += self._close_all()
             self._next, self._break = key, True
         if self._full == 1 and key == self._next and not self._cells:
             total = sum(values)
             if total == total:  # whole at once, as a node sends it: no cell need be opened
-                self._newest_ms = max(self._newest_ms, time_ms)
+                if time_ms > self._newest_ms:
+                    self._newest_ms = time_ms
                 return [*out, self._give(key, tuple(values))]
         cell = self._cells.get(key)
         if cell is None:

@@ -80,12 +80,12 @@ def _median(values: list[float]) -> float:
         if b <= c:
             return b
         if c == c:
-            return max(a, c)
+            return c if c > a else a
     elif b < a:
         if a <= c:
             return a
         if c == c:
-            return max(b, c)
+            return c if c > b else b
     known = sorted(v for v in values if v == v)
     if not known:
         return _NAN

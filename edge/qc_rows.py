@@ -49,7 +49,9 @@ class Rows:
         limit = GAP * interval if self._gap_ms != self._gap_ms else self._gap_ms
         if seen < 5 or ahead <= limit:
             state[2] = seen + 1
-            rate = max(1.0 / (seen + 1), MEMORY)
+            rate = 1.0 / (seen + 1)
+            if rate < MEMORY:
+                rate = MEMORY
             state[1] = interval + rate * (ahead - interval)
             return NOTHING
         if len(holes) >= MAX_HOLES:

@@ -40,9 +40,10 @@ class Residual:
                 if increment == increment:
                     q = sorted(expected[i])
                     half = 0.5 * (q[-1] - q[0]) + self._wider[i]
-                    off = abs(increment - q[len(q) // 2]) / max(half, _TINY)
+                    off = abs(increment - q[len(q) // 2]) / (_TINY if half < _TINY else half)
                     if off == off:
-                        off = min(off, RESIDUAL_LIMIT)
+                        if off > RESIDUAL_LIMIT:
+                            off = RESIDUAL_LIMIT
                         self.values[i] += (off - self.values[i]) * self._rate
         self._last = list(values)
 

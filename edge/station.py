@@ -90,7 +90,8 @@ class Station:
     def due_ms(self) -> int:
         """Nothing can fall silent before this, or go on by itself."""
         waited_ms = self._waited_ms if self._waits else self._order.due_ms
-        return min(self.silence.due_ms, waited_ms)
+        silent_ms = self.silence.due_ms
+        return waited_ms if waited_ms < silent_ms else silent_ms
 
     @property
     def _waited_ms(self) -> int:
@@ -163,7 +164,7 @@ class Station:
             ruled = self.rules.observe(time_ms, judged, rebased=rebased)
             in_time = in_time or self.rules.grid.late == late
         if in_time:
-            self.arrived_ms = max(self.arrived_ms, arrived_ms)
+            self.arrived_ms = arrived_ms if arrived_ms > self.arrived_ms else self.arrived_ms
         if steps or ruled:
             self._step(steps, ruled, scored, changes, now_ms)
         if self.trial is not None:
