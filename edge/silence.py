@@ -48,7 +48,9 @@ class Silence:
         self._config, self._alarm = config, alarm
         self._expected, self._armed, self._kinds = expected, armed, kinds
         self._lacking, self._unarmed, self._watches = lacking, unarmed, watches
-        self._heard: dict[str, int] = {}
+        self._known: dict[str, int] = {}
+        self._lately: dict[tuple[str, ...], int] = {}
+        """When all of these were heard together, not put down one by one yet: see `_heard`."""
         self._excused: dict[str, int] = {}
         self.maintained: set[str] = set()
         """Ports in maintenance: nobody expects to hear from them."""
@@ -76,7 +78,7 @@ class Silence:
                 armed = ("score " + head.kind for head in scores.heads if head.armed)
                 self._heads, self._names = scores.heads, tuple(dict.fromkeys(armed))
             names = self._names
-        self._hear(names, at_ms)
+        self._hear_all(names, at_ms)
 
     def hear_values(self, names: tuple[str, ...], values: list[float], at_ms: int) -> None:
         """Take the values of all channels, NaN for those that do not report.
@@ -84,9 +86,8 @@ class Silence:
         ``at_ms`` is when the row arrived: one that had to wait says nothing of how it is now.
         """
         total = sum(values)
-        if total == total and at_ms >= self._latest_ms:  # nothing is missing, or old: most often
-            self._latest_ms = at_ms
-            self._heard.update(dict.fromkeys(names, at_ms))
+        if total == total:  # nothing is missing: most often
+            self._hear_all(names, at_ms)
             return
         pairs = zip(names, values, strict=True)
         self._hear(tuple([name for name, value in pairs if value == value]), at_ms)
@@ -96,14 +97,29 @@ class Silence:
         self.hear_values(names, values, at_ms)
         self._excused |= dict.fromkeys(self._kinds, at_ms)
 
-    def _hear(self, names: tuple[str, ...], at_ms: int) -> None:
-        heard = self._heard
+    def _hear_all(self, names: tuple[str, ...], at_ms: int) -> None:
+        """Take that these report, as they most often do."""
         if at_ms >= self._latest_ms:
             self._latest_ms = at_ms
-            heard.update(dict.fromkeys(names, at_ms))
-            return
+            self._lately[names] = at_ms
+        else:
+            self._hear(names, at_ms)
+
+    def _hear(self, names: tuple[str, ...], at_ms: int) -> None:
+        heard = self._heard
+        self._latest_ms = max(self._latest_ms, at_ms)
         for name in names:
             heard[name] = max(at_ms, heard.get(name, at_ms))
+
+    @property
+    def _heard(self) -> dict[str, int]:
+        """When each was last heard; seldom asked for."""
+        known = self._known
+        for names, at_ms in self._lately.items():
+            for name in names:
+                known[name] = max(at_ms, known.get(name, at_ms))
+        self._lately.clear()
+        return known
 
     def ages(self, names: tuple[str, ...], now_ms: int) -> tuple[tuple[str, int], ...]:
         """Give how long ago each was last heard."""
@@ -157,7 +173,7 @@ class Silence:
 
     def shift(self, delta_ms: int) -> None:
         """Move all times of arrival: the clock of the gateway was set."""
-        self._heard = {name: at + delta_ms for name, at in self._heard.items()}
+        self._known = {name: at + delta_ms for name, at in self._heard.items()}
         self._latest_ms += delta_ms
         self._excused = {name: at + delta_ms for name, at in self._excused.items()}
         if self._since_ms is not None:
@@ -166,10 +182,10 @@ class Silence:
 
     def _dues(self) -> dict[str, int]:
         """Return when each armed score and each channel needed falls silent if no more comes."""
-        start = self._since_ms or 0
+        start, heard = self._since_ms or 0, self._heard
         limit = self._config.no_data_after_ms
         dues = {
-            name: max(self._heard.get(name, start), self._excused.get(name, 0)) + limit
+            name: max(heard.get(name, start), self._excused.get(name, 0)) + limit
             for name in self._expected
         }
         for name in self._exempt():
@@ -222,8 +238,9 @@ class Silence:
         """Continue from a snapshot."""
         since_ms = now_ms - int(state["since_ms"])
         begun = bool(state["begun"])
-        self._heard = {name: now_ms - int(age) for name, age in state["ages_ms"].items()}
-        self._latest_ms = max(self._heard.values(), default=0)
+        self._known = {name: now_ms - int(age) for name, age in state["ages_ms"].items()}
+        self._lately.clear()
+        self._latest_ms = max(self._known.values(), default=0)
         excused = state.get("excused_ms", {})  # older states have none
         self._excused = {name: now_ms - int(age) for name, age in excused.items()}
         self._since_ms, self._begun = since_ms, begun
