@@ -17,29 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.flags import NOTHING, Flag
+from edge.qc_answer import DAY_BLOCKS, Answer
 from edge.qc_drift import Drift
-from edge.qc_track import MEAN_TO_SD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge.evidence import Bools, Floats
+    from edge.evidence import Floats
     from edge.qc_plan import QcChannel
 
 HOUR_MS = 3_600_000
 BLOCK_MS = 3 * HOUR_MS
-DAY_BLOCKS = 8
-FAST_D, SLOW_D = 4.0, 45.0
-LEARN_D = 12.0
-"""Days with temperature before a coefficient is compared."""
-SURE, SURE_OF_USUAL = 4.0, 3.0
-"""Coefficients differ by so many sd of the fast one, by so many of the slow one, and..."""
-APPRECIABLE = 0.2
-"""...by so much a degC, in sd of the noise of a reading."""
-HEALED, HEAL_D = 0.5, 10.0
-CUT, USUAL_D = 3.0, 15.0
-"""A change counts up to so many of its usual sizes, over so many days, from its answer."""
-_TINY = 1e-12
 
 
 class Agreement:
@@ -58,16 +46,12 @@ class Agreement:
         self._mean = np.full(n, np.nan)
         self._day_sum, self._day_count, self._blocks = np.zeros(n), np.zeros(n), 0
         self._day = -1
-        # Changes from block to block: sums of xT, TT, xx over FAST_D and SLOW_D; mean change.
-        self._fit = np.zeros((2, 3, n))
-        self._drift = np.full(n, np.nan)
-        self._heated_d = np.zeros(n)
-        self.coefficient = np.full(n, np.nan)
-        """Unit a degC, over SLOW_D; NaN: not known."""
-        self.hot = np.zeros(n, dtype=bool)
-        self._healing = np.zeros(n)
-        self._usual = np.zeros(n)
-        """Usual size of a change, less its answer to temperature."""
+        self._answers = [Answer() for _ in channels]
+        self._warm_of = [
+            warm if heated else -1
+            for warm, heated in zip(self._warm.tolist(), self._heated.tolist(), strict=True)
+        ]
+        self._tell()
         self.drift = Drift(channels)
 
     def reset(self) -> None:
@@ -134,49 +118,14 @@ class Agreement:
 
     def _heat(self, change: Floats, noise: Floats) -> None:
         """Renew the coefficients of temperature."""
-        warming = np.where(self._heated, change[self._warm], np.nan)
-        first = (self._drift != self._drift) & (change == change)
-        self._drift[first] = 0.0
-        usable = (change == change) & (warming == warming) & self._heated
-        x = np.where(usable, change - self._drift, 0.0)
-        self._drift += np.where(usable, 0.1 * (change - self._drift), 0.0)
-        t = np.where(usable, warming, 0.0)
-        x = self._cut(x, t, usable)
-        parts = np.stack((x * t, t * t, x * x))
-        learn = usable & ~self.hot
-        for fit, days, which in ((0, FAST_D, usable), (1, SLOW_D, learn)):
-            keep = math.exp(-1.0 / (DAY_BLOCKS * days))
-            self._fit[fit] = np.where(which, keep * self._fit[fit] + parts, self._fit[fit])
-        self._heated_d += learn / DAY_BLOCKS
-        (fast, sd), (slow, unsure) = self._fitted(0, FAST_D), self._fitted(1, SLOW_D)
-        ready = usable & (self._heated_d >= LEARN_D) & (self._fit[0, 1] > 10.0)
-        apart, appreciable = np.abs(fast - slow), APPRECIABLE * noise
-        far = apart > np.maximum(np.maximum(SURE * sd, SURE_OF_USUAL * unsure), appreciable)
-        near = apart < HEALED * np.maximum(SURE * sd, appreciable)
-        self._healing = np.where(self.hot & near, self._healing + ready, 0.0)
-        healed = self._healing > HEAL_D * DAY_BLOCKS
-        self.hot = np.where(ready, np.where(self.hot, ~healed, far), self.hot)
-        known = self._heated_d >= LEARN_D
-        self.coefficient = np.where(known, np.where(self.hot, fast, slow), np.nan)
+        changes, sd = change.tolist(), noise.tolist()
+        for i, (each, warm) in enumerate(zip(self._answers, self._warm_of, strict=True)):
+            each.renew(changes[i], math.nan if warm < 0 else changes[warm], sd[i])
+        self._tell()
 
-    def _cut(self, x: Floats, t: Floats, usable: Bools) -> Floats:
-        """Cut short what lies far off the answer to temperature: so the ground moves, at times."""
-        xt, tt, _ = np.where(self.hot, self._fit[0], self._fit[1])
-        answer = xt / np.maximum(tt, _TINY) * t
-        off = np.abs(x - answer)
-        most = np.where(self._heated_d > 1.0, CUT * self._usual, np.inf)
-        rate = 1.0 / np.clip(DAY_BLOCKS * self._heated_d, 1.0, DAY_BLOCKS * USUAL_D)
-        gain = rate * (MEAN_TO_SD * np.minimum(off, most) - self._usual)
-        self._usual += np.where(usable, gain, 0.0)
-        return np.asarray(answer + np.clip(x - answer, -most, most))
-
-    def _fitted(self, fit: int, days: float) -> tuple[Floats, Floats]:
-        """Give the coefficients of a fit, and their sd."""
-        xt, tt, xx = self._fit[fit]
-        tt = np.maximum(tt, _TINY)
-        seen = DAY_BLOCKS * np.minimum(days, self._heated_d)
-        left = np.maximum(xx - xt * xt / tt, 0.0)
-        return xt / tt, np.sqrt(2.0 * left / (tt * np.maximum(seen - 2.0, 1.0)))
+    def _tell(self) -> None:
+        self.hot = np.array([each.hot for each in self._answers], dtype=bool)
+        self.coefficient = np.array([each.coefficient for each in self._answers])
 
     def _end_day(self, noise: Floats) -> None:
         """Look at the paces of a day."""
@@ -189,8 +138,7 @@ class Agreement:
 
     def answer(self) -> Floats:
         """Give what is new in the answer of each channel to temperature, unit a degC, or 0.0."""
-        fast, slow = (fit[0] / np.maximum(fit[1], _TINY) for fit in self._fit)
-        return np.where(self.hot, fast - slow, 0.0)
+        return np.array([each.new for each in self._answers])
 
     def flag(self, i: int) -> Flag:
         """Give the slow flags of a channel."""
@@ -208,7 +156,7 @@ class Agreement:
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
         self._gather()
-        kept: dict[str, Any] = {name: _list(getattr(self, name)) for name in _KEPT}
+        kept = {name: _list(array) for name, array in self._kept().items()}
         return {
             **kept,
             "block": self._block,
@@ -218,22 +166,43 @@ class Agreement:
             "drift": self.drift.snapshot(),
         }
 
+    def _kept(self) -> dict[str, Any]:
+        """Give all arrays, by the names they have in a snapshot."""
+        answers = self._answers
+        fits = np.array([[each.fast, each.slow] for each in answers]).reshape(-1, 2, 3)
+        return {
+            **{name: getattr(self, name) for name in _SUMS},
+            "_fit": fits.transpose(1, 2, 0),
+            "_drift": np.array([each.drift for each in answers]),
+            "_heated_d": np.array([each.heated_d for each in answers]),
+            "coefficient": self.coefficient,
+            "hot": self.hot,
+            "_healing": np.array([each.healing for each in answers]),
+            "_usual": np.array([each.usual for each in answers]),
+        }
+
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a snapshot of the same channels."""
         self._sums = []
-        for name in _KEPT:
-            was = getattr(self, name)
+        found = {}
+        for name, was in self._kept().items():
             values = [math.nan if v is None else v for v in state[name]]
-            setattr(self, name, np.array(values, dtype=was.dtype).reshape(was.shape))
+            found[name] = np.array(values, dtype=was.dtype).reshape(was.shape)
+        for name in _SUMS:
+            setattr(self, name, found[name])
+        for i, each in enumerate(self._answers):
+            each.fast, each.slow = found["_fit"][:, :, i].tolist()
+            each.coefficient, each.hot = float(found["coefficient"][i]), bool(found["hot"][i])
+            for name in _OF_ANSWERS:
+                setattr(each, name, float(found[f"_{name}"][i]))
+        self._tell()
         self._block, self._day = int(state["block"]), int(state["day"])
         self._blocks, self._wholes = int(state["blocks"]), int(state["wholes"])
         self.drift.restore(state["drift"])
 
 
-_KEPT = (
-    "_sum", "_count", "_mean", "_day_sum", "_day_count", "_fit", "_drift", "_heated_d",
-    "coefficient", "hot", "_healing", "_usual",
-)  # fmt: skip
+_SUMS = ("_sum", "_count", "_mean", "_day_sum", "_day_count")
+_OF_ANSWERS = ("drift", "heated_d", "healing", "usual")
 
 
 def _list(array: Any) -> list[Any]:
