@@ -142,11 +142,11 @@ class Decider:
             else:
                 doubts.cancel(place, time_ms)
 
-    def excuse(self, channels: Iterable[str]) -> None:
-        """Take that channels were worked on: what they did meanwhile is nothing that moved."""
+    def excuse(self, channels: Iterable[str], now_ms: int) -> None:
+        """Take that channels were worked on until now: a gap over that is nothing that moved."""
         for name in channels:
             if self.movement is not None and name in self.moving:
-                self.movement.unseen.forget(self.moving.index(name))
+                self.movement.unseen.excuse(self.moving.index(name), now_ms)
 
     def standing(self) -> tuple[Tripped, ...]:
         """Give the rules that stand, with what they see."""

@@ -63,8 +63,7 @@ class Movement:
         self.plan = plan
         base_ms = max(plan.base_window_ms, LEAST_STEPS * step_ms)
         windows = sorted({*plan.velocity_windows_ms, base_ms, 3 * base_ms, STEADY_MS})
-        n = len(plan.channels)
-        self._windows = windows
+        n, self._windows = len(plan.channels), windows
         self._base, self._long = windows.index(base_ms), windows.index(3 * base_ms)
         self._new_d = 0.5 * windows[self._long] / DAY_MS  # before that no window can be whole
         self._span_d = 0.5 * (windows[self._long] - base_ms) / DAY_MS
@@ -82,7 +81,7 @@ class Movement:
         self.doubts = Doubts(*parts, base_ms, self._look_ms)
         self._moved = tuple(Moved(n, window) for window in plan.moved_windows_ms)
         self._recent = Recent(n)
-        self.unseen = Unseen(n, windows[0], base_ms)
+        self.unseen = Unseen(n, max(windows[0], 3 * self._look_ms), base_ms)
         self._speed = np.full((len(windows), n), np.nan)
         self._acceleration, self._angle, self._stage = (np.full(n, np.nan) for _ in range(3))
         self._hours = np.full((3, n), np.nan)
@@ -211,6 +210,7 @@ class Movement:
     def undo(self, channel: str, readings: Sequence[tuple[int, float]]) -> None:
         """Take out readings, (time_ms, how much too high), that turned out to be a spike."""
         i = [c.name for c in self.plan.channels].index(channel)
+        self.unseen.forget(i)
         for time_ms, excess in readings:
             step_ms = time_ms // self._step_ms * self._step_ms
             bucket = step_ms // self._look_ms
@@ -289,7 +289,7 @@ class Movement:
         for moved, saved in zip(self._moved, state["moved"], strict=True):
             moved.restore(saved)
         self._recent.restore(state.get("recent", NOTHING))
-        self.doubts.restore(state.get("doubts", []), len(self._windows))
+        self.doubts.restore(state.get("doubts", {}), len(self._windows))
         self.unseen.restore(state.get("unseen", {}))
         self._gathered.restore(state)
         self._looked_ms = state["looked_ms"]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST = 8
 """Jumps of one channel under doubt; of more the first are as good as movement."""
+RUN = 3.0
+"""Base windows in which jumps are doubted from the first on; what jumps on does so usually."""
 
 
 @dataclass(slots=True)
@@ -62,9 +64,12 @@ class Doubts:
         self.doubted: Bools = np.zeros(n, dtype=bool)
         """Where a jump still shows."""
         self._doubts: list[Doubt] = []
+        self._runs: dict[int, tuple[float, float]] = {}
+        """(first, last) jump of each channel, no more than RUN base windows between two."""
 
     def reset(self) -> None:
         """Forget all."""
+        self._runs.clear()
         self._keep([])
 
     def _keep(self, doubts: list[Doubt]) -> None:
@@ -74,9 +79,17 @@ class Doubts:
 
     def begin(self, channel: int, at_ms: float, by: float) -> None:
         """Take that a channel jumped, and that nobody could confirm it."""
+        first_ms, last_ms = self._runs.get(channel, (at_ms, at_ms))
+        if abs(at_ms - last_ms) > RUN * self._base_ms:
+            first_ms = at_ms
+        self._runs[channel] = float(first_ms), float(at_ms)
+        if at_ms - first_ms > RUN * self._base_ms:
+            self.cancel(channel)  # of some to take out and others to leave would make a speed
+            return
         mine = [each for each in self._doubts if each.channel == channel]
         first = mine[0] if len(mine) >= MOST else None
-        self._keep([*(x for x in self._doubts if x is not first), Doubt(channel, at_ms, by)])
+        kept = [each for each in self._doubts if each is not first]
+        self._keep([*kept, Doubt(channel, float(at_ms), by)])
 
     def cancel(self, channel: int, at_ms: float | None = None) -> None:
         """Take that a jump was none after all, or (None) all of a channel are taken out already."""
@@ -87,7 +100,8 @@ class Doubts:
     def push(self, now_ms: float, dt_d: float, row: Floats, last_ms: float) -> Floats:
         """Let the lines take a look, whose last step is that of ``last_ms``; see `Velocities.push`.
 
-        Jumps that a base window has shown by then are taken out.
+        Once a base window has shown the last jump of a channel, all are taken out: of two the
+        first alone would leave a speed of now without one of before.
         """
         lines, shown = self._velocities, []
         if not self._doubts:
@@ -103,10 +117,16 @@ class Doubts:
         weight = lines.push(dt_d, row, self._onset.calm)
         for each in shown:
             each.with_it = lines.line(each.channel)
-        for each in list(self._doubts):
-            if each.with_it is not None and now_ms - each.at_ms >= self._base_ms:
-                self._take_out(each)
+        self._settle(now_ms)
         return weight
+
+    def _settle(self, now_ms: float) -> None:
+        """Take out what has been shown for long enough."""
+        latest = {each.channel: each for each in self._doubts}
+        for each in list(self._doubts):
+            last = latest[each.channel]
+            if last.with_it is not None and now_ms - last.at_ms >= self._base_ms:
+                self._take_out(each)
 
     def _take_out(self, jump: Doubt) -> None:
         i, lines = jump.channel, self._velocities
@@ -116,21 +136,24 @@ class Doubts:
             if each.channel == i and each.before is not None and each.with_it is not None:
                 each.before, each.with_it = jump.out_of(each.before), jump.out_of(each.with_it)
         self._usual.forgive(i, jump.at_ms - 2 * self._look_ms)
+        self._usual.begin_anew(i)
         self._onset.forgive(i)
         self._failure.end(np.arange(len(self.doubted)) == i)
 
-    def snapshot(self) -> list[Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
-        return [
+        doubts = [
             [x.channel, x.at_ms, x.by, *(None if a is None else listed(a)
                                          for a in (x.before, x.with_it))]
             for x in self._doubts
         ]  # fmt: skip
+        return {"doubts": doubts, "runs": [[i, *run] for i, run in self._runs.items()]}
 
-    def restore(self, state: list[Any], windows: int) -> None:
-        """Continue from a snapshot of the same channels and windows."""
+    def restore(self, state: dict[str, Any], windows: int) -> None:
+        """Continue from a snapshot of the same channels and windows; {}: there was none."""
         made = []
-        for i, at_ms, by, *lines in state:
+        self._runs = {int(i): (float(a), float(b)) for i, a, b in state.get("runs", ())}
+        for i, at_ms, by, *lines in state.get("doubts", ()):
             before, with_it = (
                 None if a is None else np.array(a, dtype=float).reshape(5, windows) for a in lines
             )

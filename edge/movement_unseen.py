@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from edge.evidence import Bools, Floats
 
 MEAN_D, STRAY_D = 1.0, 5.0
-"""Memory of the mean of a day, and of how far readings usually lie from it."""
+"""Memory of the mean of a day, and of how far readings usually lie from it: so long a channel is
+heard before anything is told of it."""
 STRAYS = 3.0
 MOST_STRAY = 5.0
 """What strays further counts no more than so many times the usual: jumps are not usual."""
 LOOKS = 3
 """The median of so many looks is where a channel was before."""
+USUAL_GAP, EACH = 3.0, 0.125
+"""A gap is longer than so many usual intervals, which follow the last at this rate."""
 
 
 class Unseen:
@@ -39,6 +42,9 @@ class Unseen:
         self._before, self._first = np.full(n, np.nan), np.full(n, np.nan)
         """Where a channel was before its gap, and where the first look after it saw it."""
         self._mean, self._stray = np.full(n, np.nan), np.full(n, np.nan)
+        self._each_ms, self._heard_d = np.full(n, np.nan), np.zeros(n)
+        self._worked_ms = np.full(n, np.nan)
+        """When work on it ended: a gap over that is nothing that moved."""
         self._told = np.zeros(n)
         self._record = np.full(n, np.nan)
         """As it was before the gap: what the windows make of the jump is not usual."""
@@ -49,38 +55,50 @@ class Unseen:
         for name in _KEPT:
             getattr(self, name).fill(np.nan)
         self._told.fill(0.0)
+        self._heard_d.fill(0.0)
         self._calm_ms = None
 
     def forget(self, channel: int) -> None:
-        """Take that a channel was worked on, or read wrong: what it was before tells nothing."""
+        """Take that a channel read wrong: what it was before tells nothing."""
         for array in (self._last_ms, self._from_ms, self._told_ms, self._before, self._first):
             array[channel] = np.nan
         self._latest[:, channel] = self._mean[channel] = np.nan
         self._told[channel] = 0.0
         self._calm_ms = None
 
+    def excuse(self, channel: int, until_ms: float) -> None:
+        """Take that a channel was worked on until then."""
+        self._worked_ms[channel] = until_ms
+
     def push(self, now_ms: float, row: Floats, record: Floats, v_eq: Floats) -> None:
         """Take one look (NaN missing); ``v_eq`` NaN: nothing usual is known yet, nor a record."""
-        here, known = row == row, v_eq == v_eq
+        here = row == row
+        known = (v_eq == v_eq) & (self._heard_d >= STRAY_D)
         soon = self._calm_ms is not None and 0.0 <= now_ms - self._calm_ms < self._least_ms
         if soon and here.all() and known.all():
             self._learn_all(now_ms, row, record)
             return
-        gap = here & (now_ms - self._last_ms >= self._least_ms)
+        passed_ms = now_ms - self._last_ms
+        gap = here & (passed_ms >= np.fmax(self._least_ms, USUAL_GAP * self._each_ms))
         if gap.any():
             again = self._before == self._before  # a second gap before the first was judged
             fresh = gap & ~again
             self._before[fresh] = _median(self._latest[:, fresh])
             self._from_ms[fresh] = self._last_ms[fresh]
             self._first[gap] = row[gap]
-            self._mean[gap] = row[gap]
+            worked = gap & (self._from_ms <= self._worked_ms)
+            worked &= now_ms >= self._worked_ms - self._least_ms
+            self._before[worked] = np.nan
         judge = here & ~gap & (self._before == self._before)
         if judge.any():
             self._judge(now_ms, judge, row)
         np.copyto(self._record, record, where=here & (self._before != self._before))
-        self._learn(now_ms, row, here, np.where(known, self._most(record), np.inf))
-        self._told[~(now_ms - self._told_ms < self._hold_ms)] = 0.0
-        self.values[:] = np.where(known & here, self._told, np.nan)
+        most = np.where(known & (self._stray > 0.0), self._most(record), np.inf)
+        self._learn(now_ms, row, here, gap, most)
+        ago_ms = now_ms - self._told_ms
+        self._told[~((ago_ms >= 0.0) & (ago_ms < self._hold_ms))] = 0.0
+        heard = now_ms - self._last_ms < self._least_ms
+        self.values[:] = np.where(known & heard, self._told, np.nan)
         self._calm_ms = self._when_calm()
 
     def _when_calm(self) -> float | None:
@@ -90,17 +108,19 @@ class Unseen:
         """
         last = self._last_ms
         busy = (last != last[:1]).any() or self._told.any() or (self._before == self._before).any()
-        return None if busy or not len(last) else float(last[0])
+        return None if busy or not len(last) or last[0] != last[0] else float(last[0])
 
     def _learn_all(self, now_ms: float, row: Floats, record: Floats) -> None:
         """Take a look like most: all heard, as before."""
         assert self._calm_ms is not None
-        dt_d = (now_ms - self._calm_ms) / DAY_MS
+        passed_ms = now_ms - self._calm_ms
+        dt_d = passed_ms / DAY_MS
         off = row - self._mean
         self._mean += off * (1.0 - math.exp(-dt_d / MEAN_D))
         off = np.minimum(np.abs(off), self._most(record))
         off -= self._stray
         self._stray += off * (1.0 - math.exp(-dt_d / STRAY_D))
+        self._each_ms += EACH * (passed_ms - self._each_ms)
         self._latest[:-1] = self._latest[1:]
         self._latest[-1] = row
         self._last_ms.fill(now_ms)
@@ -121,18 +141,25 @@ class Unseen:
         self._told_ms[which] = now_ms
         self._before[which] = self._first[which] = self._from_ms[which] = np.nan
 
-    def _learn(self, now_ms: float, row: Floats, here: Bools, most: Floats) -> None:
-        first = here & (self._mean != self._mean)
+    def _learn(self, now_ms: float, row: Floats, here: Bools, gap: Bools, most: Floats) -> None:
+        passed_ms = np.where(here, now_ms - self._last_ms, np.nan)
+        passed_ms = np.where(passed_ms >= 0.0, passed_ms, 0.0)
+        dt_d = np.fmin(passed_ms, self._least_ms) / DAY_MS
+        first = here & ((self._mean != self._mean) | gap)
         self._mean[first] = row[first]
-        dt_d = np.where(here, now_ms - self._last_ms, np.nan) / DAY_MS
-        dt_d = np.fmin(np.where(dt_d >= 0.0, dt_d, 0.0), self._least_ms / DAY_MS)
+        goes_on = here & ~first & (dt_d > 0.0)
         off = np.abs(row - self._mean)
-        fresh = here & (self._stray != self._stray) & (dt_d > 0.0)
+        fresh = goes_on & ~(self._stray > 0.0)
         self._stray[fresh] = off[fresh]
         step = np.minimum(off, most) - self._stray
-        self._stray += np.where(here & ~fresh, step * (1.0 - np.exp(-dt_d / STRAY_D)), 0.0)
+        self._stray += np.where(goes_on & ~fresh, step * (1.0 - np.exp(-dt_d / STRAY_D)), 0.0)
         shift = (row - self._mean) * (1.0 - np.exp(-dt_d / MEAN_D))
         self._mean += np.where(here, shift, 0.0)
+        self._heard_d += np.where(goes_on, dt_d, 0.0)
+        new = here & (passed_ms > 0.0) & (self._each_ms != self._each_ms)
+        self._each_ms[new] = passed_ms[new]
+        longer = EACH * (np.fmin(passed_ms, USUAL_GAP * self._each_ms) - self._each_ms)
+        self._each_ms += np.where(here & (passed_ms > 0.0), longer, 0.0)
         self._latest[:-1, here] = self._latest[1:, here]
         self._latest[-1, here] = row[here]
         self._last_ms[here] = now_ms
@@ -158,5 +185,5 @@ def _median(looks: Floats) -> Floats:
 
 _KEPT = (
     "values", "_latest", "_last_ms", "_from_ms", "_told_ms", "_before", "_first", "_mean",
-    "_stray", "_told", "_record",
+    "_stray", "_told", "_record", "_each_ms", "_heard_d", "_worked_ms",
 )  # fmt: skip

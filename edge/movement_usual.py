@@ -27,8 +27,8 @@ MOST_STEADY, MOST_HIGH = 0.1, 0.02
 """The rate of neither is more at one step, however far apart readings are."""
 RAISED, SLOWLY = 0.2, 0.2
 """What lies further above the steady speed, in its logarithm, is learned more slowly."""
-GREW, KEPT = 1.3, 16
-"""A record that is beaten by so much at once is kept beside the new one, so many of them."""
+GREW, KEPT = 1.3, 8
+"""A record that is beaten by so much at once is kept beside the new one, so many a channel."""
 HIGH_OVER_EQ = 6.0
 """The steady speed is never taken for less than this part of the high one: what noise and
 temperature make of a slope at rest is its steady speed too."""
@@ -106,7 +106,7 @@ class Usual:
         far = speed > GREW * record
         if far.any():
             more = [(now_ms, i, float(record[i])) for i in np.flatnonzero(far).tolist()]
-            self._beaten = [*self._beaten, *more][-KEPT:]
+            self._beaten = [*self._beaten, *more][-KEPT * len(record) :]
         np.fmax(record, speed, out=record)
 
     def forgive(self, channel: int, since_ms: float) -> None:
@@ -139,7 +139,7 @@ class Usual:
         beaten = [(float(at), int(i), float(v)) for at, i, v in state.get("beaten", ())]
         if not all(0 <= i < len(self.record) and math.isfinite(at + v) for at, i, v in beaten):
             raise ValueError("records of other channels")
-        self._beaten = beaten[-KEPT:]
+        self._beaten = beaten[-KEPT * len(self.record) :]
 
 
 _KEPT = ("log_eq", "log_high", "watched_d", "record", "v_eq")

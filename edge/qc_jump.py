@@ -194,7 +194,10 @@ class Jumps:
         """Let a jump pass as movement, in doubt where no neighbour shows it."""
         trouble.running = 1 if jump > 0 else -1
         self.believed[i] = time_ms, jump
-        if unmoved(self._channels, self._track, self.troubles, i, jump) >= 0:
+        track, near, since_ms = self._track, self._channels[i].neighbours, trouble.held_ms
+        live = any(track.now_ms[j] >= since_ms and not track.froze[j] for j in near)
+        known = bool(trouble.around) or not live  # where neighbours were then may not be
+        if known and unmoved(self._channels, track, self.troubles, i, jump) >= 0:
             self.undone.leave_in_doubt(i, time_ms, jump)
 
     def _on_its_way(

@@ -78,7 +78,7 @@ class _Bound:
 
     def note(self, *, begins: bool) -> None:
         """Remember which channels hold it now, and of those that went silent that they did."""
-        seen, keep = self.series.values[self.places], self.condition.keep
+        seen, keep = self._seen(standing=True), self.condition.keep
         kept = self.held & np.isnan(seen) & (not begins)
         self.held = kept | (seen <= keep if self.condition.below else seen >= keep)
 

@@ -265,7 +265,8 @@ class Station:
         """Take that maintenance of a port begins or ends; `maintained`: all that are in it now."""
         names = self.silence.maintain(maintained & self.ports, now_ms)
         if self.rules is not None and port not in self.silence.maintained:
-            self.rules.decider.excuse(c.name for c in self.config.channels if c.port == port)
+            mine = [c.name for c in self.config.channels if c.port == port]
+            self.rules.decider.excuse(mine, now_ms)
         return self.alarm.maintain(now_ms, port, names, begun=port in self.silence.maintained)
 
     def shift(self, delta_ms: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from test_edge_qc_station import HOUR_MS, START_MS, pipeline
 
+from edge.config import load_config
 from edge.movement import Movement
 from edge.movement_plan import MoveChannel, MovePlan
 from edge.pipeline import Pipeline
@@ -109,6 +110,72 @@ def test_nor_what_an_order_takes_out_again(tmp_path: Path) -> None:
     later = slope(GAP_FROM + 72 + 30, 2)
     later[GAP_FROM + 72 :] += 40.0
     assert raised(to, later, 74, first=GAP_FROM) == []
+
+
+@pytest.mark.parametrize("step_s", [600, 3600])
+def test_maintenance_that_begins_within_a_step_is_as_good(tmp_path: Path, step_s: int) -> None:
+    more = "" if step_s == 3600 else "readings_per_step = 1\n"
+    pipeline(tmp_path, ["a", "b", "c"], ["node"] * 3)  # writes it
+    text = (tmp_path / "gateway.toml").read_text(encoding="utf-8")
+    text = text.replace("step_s = 3600\n", f"step_s = {step_s}\n{more}")
+    (tmp_path / "gateway.toml").write_text(text, encoding="utf-8")
+    to = Pipeline(load_config(tmp_path / "gateway.toml"), {"slope": "none"})
+    minute_ms, table = HOUR_MS // 60, slope(10 * 24 + 24)
+    began, ended = 10 * 24 * 60 + 20, 10 * 24 * 60 + 12 * 60 + 20
+    table[10 * 24 + 12 :] += 40.0
+    why: list[str] = []
+    for minute in range(0, len(table) * 60, 10):
+        now_ms = START_MS + minute * minute_ms
+        if minute in (began, ended):
+            to.maintain("node", begun=minute == began, now_ms=now_ms)
+        if began <= minute < ended:
+            continue
+        values = tuple(table[minute // 60].tolist())
+        reading = Reading("node", now_ms, minute, ("a", "b", "c"), values, now_ms)
+        why += [change.reason for change in to.receive(reading).changes]
+    assert not [each for each in why if RULE in each]
+
+
+def test_a_channel_that_misses_a_reading_is_alive(tmp_path: Path) -> None:
+    table = slope(GAP_FROM + 72 + 20, 2)
+    table[GAP_FROM + 72 :, 0] += 40.0  # one of two was knocked
+    table[GAP_FROM + 80, 1] = np.nan
+    assert not [why for _, _, why in raised(of(tmp_path, 2), table, 72) if RULE in why]
+
+
+def looked(values: np.ndarray, hours: list[int], **given: float) -> list[float]:
+    movement = Movement(MovePlan((MoveChannel("a", "mm", **given),)), HOUR_MS)
+    series = next(s for s in movement.series() if s.kind == "moved_unseen")
+    found = []
+    for hour in hours:
+        movement.push(START_MS + hour * HOUR_MS, [float(values[hour])])
+        found.append(float(series.values[0]))
+    return found
+
+
+@pytest.mark.parametrize("each_h", [5, 6, 7, 24])
+def test_a_channel_that_is_read_seldom_has_no_gap_each_time(each_h: int) -> None:
+    x = slope(80 * 24, 1, swing=1.0)[:, 0]
+    assert max(np.nan_to_num(looked(x, list(range(0, len(x), each_h)), v_eq_per_day=0.1))) < 2.0
+
+
+def test_on_the_first_days_nothing_is_told_though_a_steady_speed_is_configured() -> None:
+    x = slope(60, 1, swing=1.0)[:, 0]
+    found = looked(x, [*range(12), *range(24, 60)], v_eq_per_day=0.1)
+    assert all(v != v for v in found)
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    movement = Movement(MovePlan((MoveChannel("a", "mm"),)), HOUR_MS)
+    series = next(s for s in movement.series() if s.kind == "moved_unseen")
+    x = slope(GAP_FROM + 40, 1)[:, 0]
+    x[GAP_FROM + 12 :] += 40.0
+    for hour in [*range(GAP_FROM), *range(GAP_FROM + 12, GAP_FROM + 16)]:
+        movement.push(START_MS + hour * HOUR_MS, [float(x[hour])])
+    assert series.values[0] > 2.0
+    for hour in range(GAP_FROM + 16, GAP_FROM + 20):
+        movement.push(START_MS + (hour - 200 * 24) * HOUR_MS, [float(x[hour])])
+    assert series.values[0] == 0.0
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 8])

@@ -111,3 +111,28 @@ def test_a_knock_on_one_that_accelerates_while_nobody_can_speak_for_it(tmp_path:
     assert rules is not None
     holding = {each.level for each in rules.decider.standing() if each.holds}
     assert max(holding) == 4  # by what it does now, not by the knock
+
+
+@pytest.mark.parametrize("apart_h", [16, 18, 20, 22, 30])
+@pytest.mark.parametrize(("first", "second"), [(5.0, 5.0), (3.0, 10.0), (20.0, -20.0)])
+def test_two_knocks_are_no_end(tmp_path: Path, first: float, second: float, apart_h: int) -> None:
+    values = lonely()[: KNOCK_H + 120]
+    values[KNOCK_H:] += first
+    values[KNOCK_H + apart_h :] += second
+    to = pipeline(tmp_path, ["a"], ["node"])
+    assert max(feed(to, values).values(), default=0) <= 3
+    assert learned(to)[2] < 1.0
+
+
+def test_what_all_see_is_not_in_doubt_whenever_it_comes(tmp_path: Path) -> None:
+    hours = KNOCK_H + 60
+    noise = np.random.default_rng(8).normal(0.0, 0.03, (hours, 3))
+    table = np.round(10.0 + 0.15 / 24.0 * np.arange(hours)[:, None] + noise, 2)
+    for at_h in (0, 3, 19, 22):
+        table[KNOCK_H + at_h :] += [5.0, 4.5, 5.5]
+    to = pipeline(tmp_path, ["a", "b", "c"], ["node"] * 3)
+    for i, row in enumerate(table.tolist()):
+        at_ms = START_MS + i * HOUR_MS
+        to.receive(Reading("node", at_ms, i, ("a", "b", "c"), tuple(row), at_ms))
+    assert (movement_of(to).usual.record > 10.0).all()
+    assert to.stations["slope"].alarm.level <= 3
