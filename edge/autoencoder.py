@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.score import Head, Scores
 
@@ -47,12 +46,7 @@ class Detector:
         self._flat_size = (1 if spec.hidden else window) * self._size
         # Differences as single as the values; sums in double: in which order a machine adds must
         # not show in what is published.
-        self._single, self._double = (
-            _scratch(self._flat_size * spec.parts, kind) for kind in (np.float32, np.float64)
-        )
-        size = self._flat_size
-        self._apart = self._single[:size], self._double[:size]
-        self._whitened = self._single[size:], self._double[size:]
+        self._all, self._apart, self._whitened = _scratch(self._flat_size, spec.parts)
         # Twice the window: writing each row twice keeps the window one contiguous view.
         self._ring = np.zeros((2 * window, width), dtype=np.float32)
         self._flat_ring = self._ring.reshape(-1)
@@ -124,7 +118,7 @@ class Detector:
         if self._spec.parts > 1:
             whitened = y[size:]
             np.multiply(whitened, whitened, self._whitened[0])
-        self._double[:] = self._single  # at once: cast on the way it costs three times as much
+        self._all[1][:] = self._all[0]  # at once: cast on the way it costs three times as much
         np.multiply(double, double, double)
         found: list[float] = self._weights[0].dot(double).tolist()
         if self._spec.parts > 1:
@@ -179,12 +173,14 @@ class Detector:
 
 
 @lru_cache(maxsize=64)
-def _scratch(size: int, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-    """Return an array that holds nothing between two steps: one for all stations of a thread.
+def _scratch(size: int, parts: int) -> tuple[tuple[Singles, Floats], ...]:
+    """Return arrays that hold nothing between two steps: the same for all stations of a thread.
 
-    Detectors are for one thread, as the models they step.
+    A single and a double one, and the first part and the rest of both. Detectors are for one
+    thread, as the models they step.
     """
-    return np.zeros(size, dtype=dtype)
+    single, double = np.zeros(size * parts, np.float32), np.zeros(size * parts, np.float64)
+    return (single, double), (single[:size], double[:size]), (single[size:], double[size:])
 
 
 @lru_cache(maxsize=64)

@@ -58,7 +58,6 @@ class Calm:
         self._zeros: list[float] = track.zeros.tolist()
         self._four: list[float] | None = None if track.four is None else track.four.tolist()
         self._limits: list[list[float]] = track.quick.tolist()
-        self._cap: list[list[float]] = track.cap.tolist()
         self._here = True
 
     def near(self, time_ms: int, values: list[float]) -> bool:
@@ -118,7 +117,7 @@ class Calm:
                 s + rate * (MEAN_TO_SD * size - s)
                 for s, rate, size in zip(scale, rates, _capped(size, caps), strict=True)
             ]
-            for scale, size, caps in zip(self._scale, sizes, self._cap, strict=True)
+            for scale, size, caps in zip(self._scale, sizes, self._track.cap.tolist(), strict=True)
         ]
         self._seen = [n + 1.0 for n in self._seen]
         self._total = [n + 1.0 for n in self._total]

@@ -107,7 +107,7 @@ class Interview:
 
     def _settle(self, now_ms: int) -> Malformed | None:
         try:
-            layout = Layout([self._described[i] for i in range(len(self._described))])
+            layout = Layout.shared([self._described[i] for i in range(len(self._described))])
         except ValueError as error:
             return self._start_over(str(error), now_ms)
         if self.hello is not None and self.hello.schema != layout.schema:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from operator import le, mul, truediv
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,10 @@ _F32_ULP = 2.0**-22
 _SCHEMA = struct.Struct("<H")
 _BATCH = struct.Struct("<HIQIB")
 _INDEX_WRAP = 1 << 32
+
+
+_SHARED = 64
+"""Layouts kept, so that nodes that are alike share one: a thousand would take 4 MB."""
 
 
 class Sample(NamedTuple):
@@ -98,6 +103,12 @@ class Layout:
         self._lows = tuple(_widened(channel.low, -1) for channel in self.channels)
         self._highs = tuple(_widened(channel.high, 1) for channel in self.channels)
         self._bounded = all(map(math.isfinite, self._lows + self._highs))
+
+    @classmethod
+    def shared(cls, descriptions: Sequence[Description]) -> Layout:
+        """Give that of a node that described itself just so, or make it; as the constructor."""
+        records = tuple(each.record for each in descriptions)  # they make the schema
+        return _layout(tuple(descriptions), records)
 
     def unpack(self, payload: bytes) -> Sample | Malformed:
         """Decode a DATA payload whose schema is this layout's."""
@@ -198,3 +209,11 @@ def _packed(value: float, description: Description) -> float | None:
     low, high = _LIMITS[description.dtype]
     number = round(scaled)
     return number if low <= number <= high else None
+
+
+@lru_cache(maxsize=_SHARED)
+def _layout(
+    descriptions: tuple[Description, ...],
+    records: tuple[bytes, ...],  # noqa: ARG001 - descriptions are equal whatever these are
+) -> Layout:
+    return Layout(descriptions)

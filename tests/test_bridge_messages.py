@@ -200,3 +200,14 @@ def test_any_data_payload_unpacks_or_is_malformed(payload: bytes) -> None:
         if isinstance(sample, Sample):
             assert len(sample.values) == len(layout.names)
             assert not any(math.isinf(value) for value in sample.values)
+
+
+def test_nodes_that_described_themselves_byte_for_byte_alike_share_a_layout() -> None:
+    one = Description(0, 1, TILT, DType.I16, -3)
+    sent = Description(0, 1, TILT, DType.I16, -3, one.encode())
+    longer = Description(0, 1, TILT, DType.I16, -3, one.encode() + b"new")
+    assert Layout.shared([sent]) is Layout.shared([sent])
+    assert Layout.shared([sent]) is not Layout.shared([longer])  # equal, and of another schema
+    assert Layout.shared([longer]).schema == Layout([longer]).schema != Layout([sent]).schema
+    with pytest.raises(ValueError, match="two channels"):
+        Layout.shared([Description(i, 2, TILT, DType.I16, 0) for i in (0, 1)])
