@@ -214,7 +214,7 @@ _KEPT = ("slope", "sd", "_sums", "_zero", "_age_d", "_silent_d", "_noise", "_run
 
 
 def aged(line: Floats, dt_d: float, windows_d: Floats) -> Floats:
-    """Give the sums of a line, [5, windows], so many days later."""
+    """Give the sums of a line, [5, windows], so many days later: as `Velocities` ages its own."""
     s0, s1, s2, x0, x1 = line
     later = (s0, s1 - dt_d * s0, s2 - 2.0 * dt_d * s1 + dt_d * dt_d * s0, x0, x1 - dt_d * x0)
     return np.asarray(np.array(later) * np.exp(-4.0 * dt_d / windows_d))
